@@ -1,0 +1,314 @@
+"""Every coordinate by itself: two evaluations each, and a second look at those that do not fit.
+
+What it sees that a norm masks: a coordinate that is tiny beside its block's. What it costs: what the classic loop
+costs, 2N.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradproof._differences import Line, Pool, careful_derivative, shorten_mantissa
+from gradproof._directions import Coordinate, FloatArray
+from gradproof._results import Difference, Kink, Verdict
+from gradproof._statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
+
+TWO_POINTS: Final = 1 / math.sqrt(2)
+FOUR_POINTS: Final = 0.950
+"""Standard deviations of the formulas of order 2 and 4, over noise/step."""
+CLAIM_ROUNDING: Final = 100.0
+"""A coordinate is not called wrong for less than this many roundings of its block's norm."""
+STEADY: Final = 0.02
+"""Two steps that show the same discrepancy to this fraction confirm each other."""
+SAMPLE: Final = 3
+"""Coordinates of a block that are looked at carefully before the block's step is blamed."""
+LineOf = Callable[[Coordinate], Line]
+
+
+@dataclass(slots=True)
+class BlockMeasurement:
+    """The discrepancies ∇J − g of one block, coordinate by coordinate.
+
+    Parameters
+    ----------
+    discrepancy, spread, truncation
+        Per coordinate, in the gradient's units: value, standard deviation by noise, bound on the rest.
+    wrong
+        Coordinates that were confirmed to be wrong.
+    undecided
+        Coordinates that could not be measured well enough.
+    still
+        Coordinates along which the cost does not change at all.
+    kinks
+        One-sided derivatives of the coordinates at a kink, of the cost itself.
+    """
+
+    discrepancy: FloatArray
+    spread: FloatArray
+    truncation: FloatArray
+    wrong: NDArray[np.bool_]
+    undecided: NDArray[np.bool_]
+    still: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    kinks: dict[int, Kink] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, size: int) -> BlockMeasurement:
+        """Return one of `size` coordinates that were not measured yet."""
+        flags = [np.zeros(size, dtype=bool) for _ in range(4)]
+        return cls(np.zeros(size), np.zeros(size), np.zeros(size), *flags)
+
+
+class Exhaustive:
+    """Measures every coordinate of every block.
+
+    Parameters
+    ----------
+    claimed
+        The claimed gradient's blocks, flat.
+    scales
+        Length for each coordinate.
+    line_of
+        Makes a line of a recipe; its values are discrepancies: what is claimed is taken off.
+    pool
+        The noise of the cost.
+    step
+        First step, in units of each coordinate's length.
+    tolerances
+        τ of each block.
+    alpha
+        Probability of a wrong verdict.
+    roundoff
+        u of the precision at work.
+    """
+
+    def __init__(
+        self,
+        claimed: Sequence[FloatArray],
+        scales: Sequence[FloatArray],
+        line_of: LineOf,
+        *,
+        pool: Pool,
+        step: float,
+        tolerances: Sequence[float],
+        alpha: float,
+        roundoff: float,
+    ) -> None:
+        self.claimed = claimed
+        self.scales = scales
+        self.line_of = line_of
+        self.pool = pool
+        self.tolerances = tolerances
+        self.alpha = alpha
+        self.roundoff = roundoff
+        self.steps = [step] * len(claimed)
+        self.total = sum(gradient.size for gradient in claimed)
+        self.blocks = [BlockMeasurement.empty(gradient.size) for gradient in claimed]
+        self.lines: dict[tuple[int, int], Line] = {}
+
+    def run(self) -> None:
+        """Measure all blocks, then look again at what does not fit."""
+        for b in range(len(self.claimed)):
+            self.sweep(b)
+        for b in range(len(self.claimed)):
+            self.look_again(b)
+
+    # -- first pass --------------------------------------------------------------------------------------------------
+
+    def sweep(self, b: int) -> None:
+        """Measure every coordinate of a block with two values."""
+        for j in range(self.claimed[b].size):
+            self.measure_two(b, j)
+
+    def line(self, b: int, j: int) -> Line:
+        """Return the line along a coordinate: in units of its length, kept while it is being measured."""
+        return self.line_of(Coordinate(b, j, float(self.scales[b][j])))
+
+    def measure_two(self, b: int, j: int) -> Line:
+        """Measure a coordinate with two values."""
+        measured, scale = self.blocks[b], float(self.scales[b][j])
+        step = shorten_mantissa(self.steps[b])
+        line = self.line(b, j)
+        up, down = line([step, -step])
+        noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(step))
+        measured.discrepancy[j] = (up - down) / (2 * step) / scale
+        measured.spread[j] = TWO_POINTS * noise / step / scale
+        measured.truncation[j] = 0.0
+        measured.failed[j] = not (math.isfinite(up) and math.isfinite(down))
+        measured.still[j] = bool(up == 0 and down == 0 and self.claimed[b][j] == 0)
+        return line
+
+    def sweep_four(self, b: int, step: float) -> None:
+        """Measure every coordinate with four values at a longer step, which tells more where noise is what limits."""
+        measured, step = self.blocks[b], shorten_mantissa(step)
+        for j in range(self.claimed[b].size):
+            if j in measured.kinks:
+                continue
+            scale = float(self.scales[b][j])
+            line = self.line(b, j)
+            far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
+            value = (8 * (up - down) - (far_up - far_down)) / (12 * step)
+            correction = abs(value - (up - down) / (2 * step))
+            noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
+            spread = FOUR_POINTS * noise / step
+            truncation = 0.0 if correction <= 3 * spread else 0.1 * correction
+            if math.isfinite(value) and (spread + truncation) / scale < measured.spread[j] + measured.truncation[j]:
+                measured.discrepancy[j] = value / scale
+                measured.spread[j], measured.truncation[j] = spread / scale, truncation / scale
+
+    # -- second look -------------------------------------------------------------------------------------------------
+
+    def suspicious(self, b: int) -> NDArray[np.bool_]:
+        """Return the coordinates whose discrepancy is more than noise, rounding and tolerance explain."""
+        measured, claimed = self.blocks[b], self.claimed[b]
+        _, degrees = self.pool.level(0.0)
+        t = student_quantile(degrees, self.alpha / self.total)
+        size = np.abs(measured.discrepancy)
+        explained = np.maximum(
+            t * measured.spread + measured.truncation,
+            CLAIM_ROUNDING * self.roundoff * float(np.linalg.norm(claimed)),
+        )
+        relative = self.tolerances[b] * (np.abs(claimed) + np.abs(claimed + measured.discrepancy))
+        return (size > np.maximum(explained, relative)) | measured.failed
+
+    def look_again(self, b: int) -> None:
+        """Confirm, or explain, each suspicious coordinate; shorten the block's step where it is to blame."""
+        for _ in range(3):
+            suspects = self.worst_first(b)
+            if not suspects or not self.step_to_blame(b, suspects):
+                break
+            self.steps[b] /= 8
+            self.sweep(b)
+        for j in self.worst_first(b):
+            if not self.blocks[b].wrong[j]:
+                self.judge(b, j)
+
+    def worst_first(self, b: int) -> list[int]:
+        measured = self.blocks[b]
+        suspects = np.flatnonzero(self.suspicious(b))
+        size = np.where(np.isfinite(measured.discrepancy), np.abs(measured.discrepancy), np.inf)
+        return [int(j) for j in suspects[np.argsort(-size[suspects], kind="stable")] if int(j) not in measured.kinks]
+
+    def step_to_blame(self, b: int, suspects: list[int]) -> bool:
+        """Say whether several coordinates in turn turn out right when they are measured with more care."""
+        if len(suspects) <= max(SAMPLE, self.claimed[b].size // 8):
+            return False
+        for j in suspects[:: max(len(suspects) // SAMPLE, 1)][:SAMPLE]:
+            self.judge(b, j)
+            if self.blocks[b].wrong[j] or self.blocks[b].undecided[j] or j in self.blocks[b].kinks:
+                return False
+        return True
+
+    def judge(self, b: int, j: int) -> None:
+        """Measure a coordinate at a second step; carefully where the two do not agree."""
+        measured, scale = self.blocks[b], float(self.scales[b][j])
+        line = self.measure_two(b, j)
+        step = shorten_mantissa(self.steps[b])
+        if not measured.failed[j]:
+            far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
+            value = (8 * (up - down) - (far_up - far_down)) / (12 * step) / scale
+            even, far_even = abs(up + down), abs(far_up + far_down)
+            kinked = even > 0.05 * abs(up - down) and far_even < 3 * even
+            steady = within(value - measured.discrepancy[j], STEADY * abs(value))
+            if steady and not kinked and math.isfinite(value):
+                noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
+                measured.truncation[j] = abs(value - measured.discrepancy[j])
+                measured.spread[j] = FOUR_POINTS * noise / step / scale
+                measured.discrepancy[j] = value
+                measured.wrong[j] = bool(self.suspicious(b)[j])
+                return
+        self.judge_carefully(b, j, line)
+
+    def judge_carefully(self, b: int, j: int, line: Line) -> None:
+        """Measure a coordinate as well as it can be; at a kink, ask whether the claim is one of its slopes."""
+        measured, scale, claimed = self.blocks[b], float(self.scales[b][j]), float(self.claimed[b][j])
+        estimate = careful_derivative(line, self.steps[b] / 3.2e-3, pool=self.pool)
+        measured.failed[j] = False
+        measured.undecided[j] = False
+        if not math.isfinite(estimate.value):
+            measured.undecided[j] = True
+            measured.discrepancy[j], measured.spread[j], measured.truncation[j] = 0.0, 0.0, math.inf
+            return
+        measured.discrepancy[j] = estimate.value / scale
+        measured.spread[j] = estimate.roundoff_error / scale
+        measured.truncation[j] = estimate.truncation_error / scale
+        if estimate.kink is not None:
+            low, high = sorted((estimate.kink.left, estimate.kink.right))
+            bar = estimate.kink.error_bar
+            kink = Kink(
+                left=estimate.kink.left / scale + claimed,
+                right=estimate.kink.right / scale + claimed,
+                error_bar=bar / scale,
+            )
+            measured.kinks[j] = kink
+            # The lines are discrepancies: the claim lies between the one-sided derivatives where 0 does here.
+            accepted = low - bar <= 0 <= high + bar
+            measured.wrong[j] = not accepted
+            measured.discrepancy[j] = 0.0 if accepted else min((low, high), key=abs) / scale
+            measured.truncation[j] = bar / scale
+            return
+        if not estimate.trusted:
+            measured.truncation[j] = max(measured.truncation[j], estimate.error_bar / scale)
+            measured.undecided[j] = bool(self.suspicious(b)[j]) or not within(
+                estimate.error_bar / scale, self.tolerances[b] * float(np.linalg.norm(self.claimed[b]))
+            )
+            return
+        measured.wrong[j] = bool(self.suspicious(b)[j])
+
+    # -- conclusions -------------------------------------------------------------------------------------------------
+
+    def residual_bounds(self, b: int) -> tuple[float, float, float]:
+        """Return estimate, lower and upper bound of ‖∇J − g‖ in one block.
+
+        ‖r‖ ≤ ‖y‖ + ‖T‖ + ‖n‖, and the noise n has ‖n‖ ≤ s√q_n(1 − α) for the χ² of its n entries.
+        """
+        measured = self.blocks[b]
+        _, degrees = self.pool.level(0.0)
+        n = max(measured.discrepancy.size, 1)
+        widen = student_quantile(degrees, self.alpha / self.total) / student_quantile(math.inf, self.alpha / self.total)
+        spread = float(np.max(measured.spread, initial=0.0))
+        noise = spread * math.sqrt(chi_square_upper_quantile(n, self.alpha / 2)) * widen
+        estimate = float(np.linalg.norm(measured.discrepancy))
+        truncation = float(np.linalg.norm(measured.truncation))
+        t = student_quantile(degrees, self.alpha / self.total)
+        excess = np.maximum(np.abs(measured.discrepancy) - 3 * measured.truncation - t * measured.spread, 0.0)
+        return estimate, float(np.linalg.norm(excess)), estimate + truncation + noise
+
+    def difference(self, b: int) -> Difference:
+        """Return D of one block: all of its coordinates are known."""
+        estimate, lower, upper = self.residual_bounds(b)
+        claimed = float(np.linalg.norm(self.claimed[b]))
+        numerical = float(np.linalg.norm(self.claimed[b] + self.blocks[b].discrepancy))
+        total = claimed + numerical
+        return Difference(
+            estimate=estimate / total if total > 0 else 0.0,
+            lower=lower / total if total > 0 else 0.0,
+            upper=difference_from_above(upper, claimed) if claimed > 0 else float(lower > 0),
+        )
+
+    def verdict(self, b: int, negligible: float) -> Verdict:
+        """Decide on one block.
+
+        Parameters
+        ----------
+        b
+            The block.
+        negligible
+            Size of a residual that counts as none, for a block that is zero on both sides.
+        """
+        measured, difference = self.blocks[b], self.difference(b)
+        _, lower, upper = self.residual_bounds(b)
+        zero = not self.claimed[b].any()
+        if measured.wrong.any() or (difference.lower > self.tolerances[b] and not (zero and lower <= negligible)):
+            return Verdict.WRONG
+        if measured.undecided.any():
+            return Verdict.INCONCLUSIVE
+        if difference.upper <= self.tolerances[b] or (zero and upper <= negligible):
+            return Verdict.CORRECT
+        return Verdict.INCONCLUSIVE

@@ -1,0 +1,159 @@
+"""Derivatives without a claim: `directional_derivative` and `numerical_gradient`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradproof._differences import Pool, careful_derivative
+from gradproof._directions import Coordinate, FloatArray, GivenDirection
+from gradproof._engine import CoordinateLine, Engine
+from gradproof._errors import UsageError
+from gradproof._problem import Problem
+from gradproof._results import Estimate
+from gradproof._scales import coordinate_scales, length_along
+
+
+def directional_derivative(
+    cost: Callable[[Any], Any], point: Any, direction: Any, *, has_aux: bool = False
+) -> Estimate:
+    """Measure the derivative of a cost along a direction, with an error bar.
+
+    Parameters
+    ----------
+    cost
+        Callable: point → a real number.
+    point
+        Where: a number, an array or a nested container of them.
+    direction
+        v, in the point's structure; any length.
+    has_aux
+        The cost returns ``(J, anything)``.
+
+    Returns
+    -------
+    Estimate
+        ``value`` is ⟨∇J, v⟩ in the cost's units; ``error_bar`` the half-width of an interval that holds it with
+        probability 0.998 as far as noise is concerned, truncation bounded. At a kink of φ(t) = J(θ + t v) the
+        one-sided derivatives stand in ``kink``.
+
+    Raises
+    ------
+    UsageError
+        For a point or direction that cannot be used.
+    EvaluationError
+        Where the cost cannot be evaluated at the point itself.
+
+    Examples
+    --------
+    >>> import math
+    >>> estimate = directional_derivative(math.sin, 1.0, 1.0)
+    >>> abs(estimate.value - math.cos(1.0)) <= estimate.error_bar
+    True
+    """
+    problem = Problem(cost, point, direction, has_aux=has_aux)
+    components = problem.claimed_values(direction)
+    for block, component in zip(problem.blocks, components, strict=True):
+        if not np.all(np.isfinite(component)):
+            raise UsageError("the direction is not finite", where=block.name, remedy="Give a direction of finite numbers")
+    moved = [(b, int(j)) for b, component in enumerate(components) for j in np.flatnonzero(component)[:2]]
+    if not moved:
+        raise UsageError(
+            "the direction is zero", meaning="Nothing would be displaced", remedy="Give a direction with a nonzero entry"
+        )
+    engine = Engine(problem)
+    base, _ = engine.evaluate_point()
+    scale = length_along(problem, components)
+    pool = Pool()
+    if len(moved) == 1:
+        (b, j), length = moved[0], float(components[moved[0][0]][moved[0][1]])
+        estimate = _along_coordinate(engine, base, b, j, scale * abs(length), pool)
+        estimate = _rescaled(estimate, length)
+    else:
+        estimate = careful_derivative(engine.line(GivenDirection(components), base), scale, pool=pool)
+    return replace(estimate, evaluations=engine.evaluations)
+
+
+class NumericalGradient(NamedTuple):
+    """A gradient that was measured, in the structure of the point."""
+
+    values: Any
+    error_bars: Any
+    evaluations: int
+    method: str
+
+
+def numerical_gradient(cost: Callable[[Any], Any], point: Any, *, has_aux: bool = False) -> NumericalGradient:
+    """Measure the whole gradient of a cost, each coordinate with an error bar.
+
+    Parameters
+    ----------
+    cost
+        Callable: point → a real number.
+    point
+        Where: a number, an array or a nested container of them; N coordinates.
+    has_aux
+        The cost returns ``(J, anything)``.
+
+    Returns
+    -------
+    NumericalGradient
+        ``values`` and ``error_bars`` in the point's structure (float64), and which ``method`` gave them.
+
+    Raises
+    ------
+    UsageError
+        For a point that cannot be used.
+    EvaluationError
+        Where the cost cannot be evaluated at the point itself.
+
+    Notes
+    -----
+    Each coordinate takes 6 to 20 calls of the cost. A coordinate at a kink has the mean of its one-sided derivatives
+    as its value and half their distance in its bar.
+    """
+    problem = Problem(cost, point, point, has_aux=has_aux)
+    engine = Engine(problem)
+    base, _ = engine.evaluate_point()
+    pool = Pool()
+    values = [np.zeros(block.size) for block in problem.blocks]
+    bars = [np.zeros(block.size) for block in problem.blocks]
+    scales = coordinate_scales(problem, values)
+    for b, block in enumerate(problem.blocks):
+        for j in range(block.size):
+            estimate = _along_coordinate(engine, base, b, j, float(scales[b][j]), pool)
+            values[b][j], bars[b][j] = estimate.value, estimate.error_bar
+    return NumericalGradient(problem.assembled(values), problem.assembled(bars), engine.evaluations, "real differences")
+
+
+def _along_coordinate(engine: Engine, base: float, b: int, j: int, scale: float, pool: Pool) -> Estimate:
+    """Measure ∂J/∂θ for one coordinate, free of the rounding of the displacement."""
+    unit: list[FloatArray] = [np.zeros(block.size) for block in engine.problem.blocks]
+    unit[b][j] = 1.0
+    engine.claimed = tuple(unit)
+    line = CoordinateLine(engine, Coordinate(b, j), base)
+    return careful_derivative(line, scale, pool=pool)
+
+
+def _rescaled(estimate: Estimate, length: float) -> Estimate:
+    """Turn a derivative along a coordinate into one along `length` times it."""
+    kink = estimate.kink
+    size = abs(length)
+    if kink is not None:
+        ends = (kink.left * length, kink.right * length)
+        left, right = ends if length > 0 else ends[::-1]
+        kink = replace(kink, left=left, right=right, error_bar=kink.error_bar * size)
+    return replace(
+        estimate,
+        value=estimate.value * length,
+        truncation_error=estimate.truncation_error * size,
+        roundoff_error=estimate.roundoff_error * size,
+        error_bar=estimate.error_bar * size,
+        step=estimate.step / size,
+        kink=kink,
+    )
+
+

@@ -1,0 +1,209 @@
+"""Causes that are seen in the claim itself or in its residual's size, and what is known where no cause fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradproof._diagnosis._evidence import Evidence, Finding, Measurements
+from gradproof._directions import FloatArray
+from gradproof._results import Cause, Diagnosis
+from gradproof._settings import UNIT_ROUNDOFF
+from gradproof._transformations import SIGNIFICAND_BITS, bias_like, round_to
+
+ROUNDINGS = 100.0
+"""Unit roundoffs of a lower precision that a computation may lose, relative to the gradient."""
+LARGEST_ZERO_SHARE = 0.3
+SIMPLE_BITS = 5
+"""A number with at most so many bits is representable everywhere and says nothing about the precision."""
+LARGEST_SPAN = 1_000_000
+"""Entries of a weight's gradient up to which its column space is worked out."""
+CHUNK = 65_536
+"""Entries whose bits are looked at at once."""
+LARGEST_RANK = 0.75
+"""Share of the space up to which lying in a span says something; softmax alone takes one dimension away."""
+FEWEST_FOR_CORRELATION = 8
+
+
+def zero(evidence: Evidence, measurements: Measurements) -> Finding | None:
+    """Every entry of the claim is zero."""
+    if measurements.claimed.any():
+        return None
+    who = evidence.display(measurements.block)
+    sentence = (
+        f"{who} is zero everywhere, and the true one is not: it was never filled in, was overwritten, "
+        "or the backward pass does not reach it (detached)."
+    )
+    return _finding(evidence, measurements, Cause.ZERO, sentence)
+
+
+def scattered_zeros(evidence: Evidence, measurements: Measurements) -> Finding | None:
+    """Some entries of the claim are exactly zero, scattered, and the residual is of the size that they would explain.
+
+    Entries missing at random leave ‖residual‖² ≈ ‖claim‖²·k/(n − k), for k zeros among n entries.
+    """
+    claimed, size = measurements.claimed, measurements.size
+    zeros = np.flatnonzero(claimed == 0)
+    count = int(zeros.size)
+    if count == 0 or count > LARGEST_ZERO_SHARE * size or _rows_of_zeros(claimed.reshape(measurements.shape)):
+        return None
+    expected = float(np.linalg.norm(claimed)) * math.sqrt(count / (size - count))
+    # A few entries say little about their own size: a factor of 10 is allowed for one of them, of 3 for many.
+    allowance = 3 + 7 / math.sqrt(count)
+    if not expected / allowance <= measurements.residual_norm <= expected * allowance:
+        return None
+    who = evidence.display(measurements.block)
+    sentence = (
+        f"{count} of the {size} entries of {who} {'is' if count == 1 else 'are'} exactly zero, and the error is of the "
+        "size that these would have: they seem to have been left out."
+    )
+    return _finding(evidence, measurements, Cause.COORDINATES, sentence, where=f"the {count} entries that are zero")
+
+
+def _rows_of_zeros(shaped: FloatArray) -> bool:
+    """Say whether whole slices are zero, as dead units make them; vectors have no slices."""
+    if shaped.ndim < 2:
+        return False
+    zero_entries = shaped == 0
+    return any(
+        bool(zero_entries.all(axis=tuple(other for other in range(shaped.ndim) if other != axis)).any())
+        for axis in range(shaped.ndim)
+        if shaped.shape[axis] > 1
+    )
+
+
+def low_precision(evidence: Evidence, measurements: Measurements, *, stored_only: bool = False) -> Finding | None:
+    """The claim is representable in a lower precision than its own, or off by a few roundings of one."""
+    size = float(np.linalg.norm(measurements.claimed))
+    relative = measurements.residual_norm / size
+    own = UNIT_ROUNDOFF.get(evidence.dtypes[measurements.block], UNIT_ROUNDOFF["float64"])
+    for precision in sorted(SIGNIFICAND_BITS, key=UNIT_ROUNDOFF.__getitem__, reverse=True):
+        unit = UNIT_ROUNDOFF[precision]
+        if unit <= own or not relative <= ROUNDINGS * unit:
+            continue
+        stored = _representable(measurements.claimed, precision)
+        # Arithmetic in float32 inside a float64 computation leaves no mark but the size of its error.
+        if not (stored or (precision == "float32" and unit / 10 <= relative and not stored_only)):
+            continue
+        how = "holds numbers of that precision" if stored else "is off by as much as that arithmetic is"
+        sentence = (
+            f"{evidence.display(measurements.block)} was worked out in {precision}: it {how} "
+            f"(relative error {relative:.1e}, one rounding is {unit:.1e})."
+        )
+        return _finding(
+            evidence, measurements, Cause.LOW_PRECISION, sentence, where=precision, remedy="the same in float64"
+        )
+    return None
+
+
+def _representable(claimed: FloatArray, precision: str) -> bool:
+    """Say whether all entries have the significand of a precision, and some entry needs more than a few bits."""
+    telling = False
+    for start in range(0, claimed.size, CHUNK):
+        part = claimed[start : start + CHUNK]
+        if not np.array_equal(round_to(part, precision), part):
+            return False
+        significand, _ = np.frexp(part)
+        scaled = np.ldexp(significand, SIMPLE_BITS)
+        telling = telling or bool(np.any(scaled != np.rint(scaled)))
+    return telling
+
+
+def not_summed(evidence: Evidence, measurements: Measurements) -> Finding | None:
+    """A bias whose gradient was reduced over the wrong axes, or holds one sample's.
+
+    Two signs count. All entries are the same: the sum ran over the units as well. Or the weights of the same layer are
+    right, their gradient Σ δᵢxᵢᵀ leaves some directions out, and the bias's claim lies within those it spans, as any
+    combination of the errors δᵢ does and nothing else would.
+    """
+    if not bias_like(measurements.shape) or measurements.size < 2:
+        return None
+    who = evidence.display(measurements.block)
+    if np.ptp(measurements.claimed) <= 4 * UNIT_ROUNDOFF["float64"] * np.abs(measurements.claimed).max():
+        sentence = (
+            f"{who} holds the same number in every entry: it was summed or averaged over the units, "
+            "and not over the batch alone."
+        )
+        remedy = f"sum {evidence.code(measurements.block)} over the batch's axis only"
+        return _finding(evidence, measurements, Cause.NOT_SUMMED, sentence, remedy=remedy)
+    for weights, span in _right_weights(evidence, measurements):
+        left = measurements.claimed - span @ (span.T @ measurements.claimed)
+        if np.linalg.norm(left) <= 1e-9 * np.linalg.norm(measurements.claimed):
+            sentence = (
+                f"{who} is a combination of the samples' errors, but not the right one: it was not summed or averaged "
+                f"over the batch as {evidence.names[weights]} was, whose gradient is right."
+            )
+            return _finding(evidence, measurements, Cause.NOT_SUMMED, sentence, where=evidence.names[weights])
+    return None
+
+
+def _right_weights(evidence: Evidence, measurements: Measurements) -> Iterator[tuple[int, FloatArray]]:
+    """Yield right matrices of which the bias fits one axis, with an orthonormal basis of what their columns span."""
+    length = measurements.size
+    for other, shape in enumerate(evidence.shapes):
+        if other in evidence.faulty or len(shape) != 2 or length not in shape or math.prod(shape) > LARGEST_SPAN:
+            continue
+        matrix = evidence.claimed[other].reshape(shape)
+        for axis in (0, 1):
+            if shape[axis] != length:
+                continue
+            vectors, values, _ = np.linalg.svd(matrix if axis == 0 else matrix.T, full_matrices=False)
+            rank = int(np.sum(values > 1e-10 * values[0])) if values.size else 0
+            if 0 < rank <= LARGEST_RANK * length:
+                yield other, vectors[:, :rank]
+
+
+def unknown(evidence: Evidence, measurements: Measurements, guess: str) -> Finding:
+    """No pattern fits for sure: say how large the residual is, how far it spreads, what it goes with, and the best guess."""
+    claimed = measurements.claimed
+    known = []
+    size, norm = measurements.residual_norm, float(np.linalg.norm(claimed))
+    if math.isfinite(size) and norm:
+        known.append(f"claimed − true is {size / norm:.2g} times as large as the claim")
+    if measurements.complete:
+        wrong = int(np.sum(np.abs(measurements.entries - claimed) > measurements.entry_bars))
+        known.append(f"{wrong} of {measurements.size} entries are off")
+    known.extend(_goes_with(evidence, measurements))
+    copies = [
+        evidence.names[other]
+        for other, shape in enumerate(evidence.shapes)
+        if other != measurements.block
+        and shape == measurements.shape
+        and np.array_equal(evidence.claimed[other], claimed)
+    ]
+    if copies:
+        known.append(f"it is a copy of the gradient of {copies[0]}")
+    pattern = "and too little was measured to be sure of the pattern" if guess else "in no pattern that is known here"
+    sentence = f"{evidence.display(measurements.block)} is wrong, {pattern}"
+    sentence = f"{sentence}: {'; '.join(known)}." if known else f"{sentence}."
+    if guess:
+        sentence += f" What was measured would agree with this: {guess}"
+    return _finding(evidence, measurements, Cause.UNKNOWN, sentence)
+
+
+def _goes_with(evidence: Evidence, measurements: Measurements) -> Iterator[str]:
+    """Correlations of the residual with the claim and with the parameter, where they are strong and there are enough probes."""
+    misfits = measurements.misfits
+    if len(misfits) < FEWEST_FOR_CORRELATION:
+        return
+    residual = np.array([-misfit.value / misfit.scale for misfit in misfits])
+    along_claim = np.array([(misfit.true - misfit.value) / misfit.scale for misfit in misfits])
+    point = evidence.point[measurements.block]
+    lines = [float(point @ z) / scale for _, z, scale in measurements.components()]
+    along_point = np.concatenate([point[measurements.indices], lines])
+    for what, along in (("the claim", along_claim), (evidence.parameter(measurements.block), along_point)):
+        size = float(np.linalg.norm(along) * np.linalg.norm(residual))
+        correlation = float(along @ residual) / size if size else 0.0
+        if abs(correlation) > max(0.5, 3 / math.sqrt(len(misfits))):
+            yield f"its correlation with {what} is {correlation:+.2f}"
+
+
+def _finding(
+    evidence: Evidence, measurements: Measurements, cause: Cause, sentence: str, where: str = "", remedy: str = ""
+) -> Finding:
+    diagnosis = Diagnosis(
+        cause=cause, block=evidence.names[measurements.block], sentence=sentence, where=where, remedy=remedy
+    )
+    return Finding(diagnosis, {})

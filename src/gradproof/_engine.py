@@ -1,0 +1,346 @@
+"""Evaluating the cost: the only caller of the user's functions, and the keeper of the budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from gradproof._directions import Direction, FloatArray
+from gradproof._errors import CostRaised, MutatedInput, NonFiniteCost, NotScalar, UsageError
+from gradproof._noise import POINTS, granularity_of
+from gradproof._problem import Problem
+from gradproof._settings import UNIT_ROUNDOFF
+
+ENOUGH_VALUES: Final = 7
+"""Distinct values after which the precision in which they are returned is read off them."""
+
+
+class BudgetSpent(Exception):  # noqa: N818  # the sentence's subject; never leaves the library
+    """The next evaluation would exceed the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Displacement:
+    """θ + step · direction."""
+
+    direction: Direction
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The cost at one displacement.
+
+    Parameters
+    ----------
+    value
+        J(θ_t); NaN where it failed.
+    claimed_change
+        ⟨g, θ_t − θ⟩ for the θ_t that was representable; 0 where nothing is claimed.
+    error
+        Why it failed, for people; "" where it did not.
+    """
+
+    value: float
+    claimed_change: float
+    error: str = ""
+
+
+class Engine:
+    """Serial evaluation.
+
+    Parameters
+    ----------
+    problem
+        What to evaluate.
+    budget
+        Most calls of the cost; None for no limit.
+    on_evaluated
+        Called with the number of calls so far after each one.
+    """
+
+    def __init__(
+        self, problem: Problem, *, budget: int | None = None, on_evaluated: Callable[[int], None] | None = None
+    ) -> None:
+        self.problem = problem
+        self.budget = math.inf if budget is None else budget
+        self.on_evaluated = on_evaluated
+        self.evaluations = 0
+        self.claimed: tuple[FloatArray, ...] | None = None
+        self.cost_dtype = "float64"
+        self.last_error = ""
+        self._values: list[float] = []
+        self._cached: tuple[Direction, list[FloatArray | None]] | None = None
+
+    # -- the point itself --------------------------------------------------------------------------------------------
+
+    def evaluate_point(self) -> tuple[float, Any]:
+        """Evaluate J(θ), with everything that can be wrong with a cost found before the first displacement.
+
+        Returns
+        -------
+        float
+            J(θ).
+        Any
+            The gradient that the cost returned beside it, where ``claimed=True``; else None.
+
+        Raises
+        ------
+        CostRaised, NonFiniteCost, NotScalar, MutatedInput
+        """
+        given = self.problem.point_copy()
+        self._count()
+        try:
+            with np.errstate(all="ignore"):
+                answer = self.problem.cost(given)
+        except Exception as error:
+            raise CostRaised(
+                f"{type(error).__name__}: {error}",
+                where="cost(point)",
+                meaning="The cost cannot be evaluated at the point itself",
+                remedy="Call it once by hand with this point",
+            ) from error
+        try:
+            value, gradient = self._take_apart(answer)
+        except TypeError as error:
+            raise NotScalar(
+                f"the cost returns {error}",
+                where="cost(point)",
+                meaning="A gradient is checked against one real number",
+                remedy="Return one real number, for instance a sum or a mean",
+            ) from None
+        written = self.problem.mutated(given)
+        if written:
+            raise MutatedInput(
+                f"the cost writes into its argument: {', '.join(written)} changed during the call",
+                where="cost(point)",
+                meaning="Its next value would belong to another point (your own arrays are untouched: the cost is given copies)",
+                remedy="Copy the parameters inside the cost before changing them in place",
+            )
+        if not math.isfinite(value):
+            raise NonFiniteCost(
+                f"J is {value}",
+                where="cost(point)",
+                meaning="The cost has no derivative where it is not finite",
+                remedy="Check at a point where the cost is finite",
+            )
+        self._values.append(value)
+        return value, gradient
+
+    def evaluate_claim(self) -> tuple[FloatArray, ...]:
+        """Call the claimed gradient's callable; return its selected blocks, flat.
+
+        Raises
+        ------
+        UsageError
+            Where it raises; ShapeMismatch, NotDifferentiable or MutatedInput by what it returns or does.
+        """
+        given = self.problem.point_copy()
+        try:
+            with np.errstate(all="ignore"):
+                answer = self.problem.claimed(given)
+        except Exception as error:
+            raise UsageError(
+                f"{type(error).__name__}: {error}",
+                where="claimed(point)",
+                meaning="The claimed gradient's function cannot be called at the point",
+                remedy="Call it once by hand with this point",
+            ) from error
+        written = self.problem.mutated(given)
+        if written:
+            raise MutatedInput(
+                f"the claimed gradient's function writes into its argument: {', '.join(written)} changed during the call",
+                where="claimed(point)",
+                meaning="It would change the parameters that it differentiates at (your own arrays are untouched)",
+                remedy="Copy the parameters inside the function before changing them in place",
+            )
+        return tuple(np.array(flat) for flat in self.problem.claimed_values(answer))  # the function may reuse its memory
+
+    def _take_apart(self, answer: Any) -> tuple[float, Any]:
+        gradient = None
+        if self.problem.claimed is True:
+            if not isinstance(answer, tuple) or len(answer) < 2:
+                raise TypeError(f"{type(answer).__name__} alone, but claimed=True promises (J, gradient)")
+            answer, gradient = answer[0], answer[1]
+        elif self.problem.has_aux:
+            if not isinstance(answer, tuple) or len(answer) < 2:
+                raise TypeError(f"{type(answer).__name__} alone, but has_aux=True promises (J, anything)")
+            answer = answer[0]
+        value, self.cost_dtype = self.problem.adapter.scalar(answer)
+        return value, gradient
+
+    # -- displaced points --------------------------------------------------------------------------------------------
+
+    def evaluate(self, displacements: Sequence[Displacement]) -> list[Evaluation]:
+        """Evaluate the cost at displaced points, in order; a failure is an evaluation with an error, never lost.
+
+        Raises
+        ------
+        BudgetSpent
+            Before the first of them, where not all fit into the budget.
+        """
+        if self.evaluations + len(displacements) > self.budget:
+            raise BudgetSpent
+        return [self._evaluate_one(displacement) for displacement in displacements]
+
+    def _evaluate_one(self, displacement: Displacement) -> Evaluation:
+        point, claimed_change = self._displace(displacement)
+        self._count()
+        error = ""
+        value = math.nan
+        try:
+            with np.errstate(all="ignore"):
+                answer = self.problem.cost(point)
+            value, _ = self._take_apart(answer)
+        except Exception as raised:
+            error = f"{type(raised).__name__}: {raised}"
+        if not error and not math.isfinite(value):
+            error, value = f"J is {value}", math.nan
+        if error:
+            self.last_error = f"at θ {displacement.step:+.3g}·v: {error}"
+        else:
+            self._values.append(value)
+        if self.on_evaluated is not None:
+            self.on_evaluated(self.evaluations)
+        return Evaluation(value, claimed_change, error)
+
+    def _displace(self, displacement: Displacement) -> tuple[Any, float]:
+        values: list[FloatArray | None] = []
+        for start, component in zip(self.problem.values, self._components(displacement.direction), strict=True):
+            if component is None:
+                values.append(None)
+                continue
+            moved = component * displacement.step
+            moved += start
+            values.append(moved)
+        return self.problem.displaced(values, self.claimed)
+
+    def _components(self, direction: Direction) -> list[FloatArray | None]:
+        """Return the direction, kept for the next displacement along it: one vector, never more."""
+        if self._cached is None or self._cached[0] != direction:
+            self._cached = None
+            made = [direction.component(k, block.shape) for k, block in enumerate(self.problem.blocks)]
+            self._cached = (direction, made)
+        return self._cached[1]
+
+    def dot(self, vectors: Sequence[FloatArray], direction: Direction) -> float:
+        """Return ⟨vectors, v⟩ over the selected blocks, in float64."""
+        pairs = zip(vectors, self._components(direction), strict=True)
+        return sum((float(vector @ part) for vector, part in pairs if part is not None), 0.0)
+
+    def repeat(self) -> float:
+        """Evaluate J(θ) again; NaN where it fails."""
+        if self.evaluations + 1 > self.budget:
+            raise BudgetSpent
+        self._count()
+        try:
+            with np.errstate(all="ignore"):
+                value, _ = self._take_apart(self.problem.cost(self.problem.point_copy()))
+        except Exception:
+            return math.nan
+        return value
+
+    def _count(self) -> None:
+        self.evaluations += 1
+
+    # -- what the values say of themselves ---------------------------------------------------------------------------
+
+    @property
+    def precision(self) -> str:
+        """The lowest precision that is at work: of the blocks, of the cost's type, of the values themselves."""
+        kinds = {self.cost_dtype, *(block.dtype for block in self.problem.all_blocks)}
+        lowest = max(kinds, key=lambda kind: UNIT_ROUNDOFF.get(kind, 0.0))
+        distinct = np.unique(np.array(self._values))
+        if lowest == "float64" and distinct.size >= ENOUGH_VALUES:
+            with np.errstate(all="ignore"):
+                for kind, dtype in (("float16", np.float16), ("float32", np.float32)):
+                    if np.array_equal(distinct.astype(dtype).astype(np.float64), distinct):
+                        return kind
+        return lowest
+
+    @property
+    def granularity(self) -> float:
+        """Spacing of the values where the cost rounds its result visibly, else 0."""
+        return granularity_of(np.array(self._values[-64:]), UNIT_ROUNDOFF[self.cost_dtype])
+
+    def line(self, direction: Direction, base: float) -> EngineLine:
+        """Return φ(t) − φ(0) along a direction, less what is claimed."""
+        return EngineLine(self, direction, base)
+
+
+class EngineLine:
+    """φ along one direction, for `gradproof._differences`; values are kept."""
+
+    def __init__(self, engine: Engine, direction: Direction, base: float) -> None:
+        self.engine = engine
+        self.direction = direction
+        self.base = base
+        self.known: dict[float, Evaluation] = {0.0: Evaluation(base, 0.0)}
+
+    @property
+    def unit_roundoff(self) -> float:
+        """u of the lowest precision at work."""
+        return UNIT_ROUNDOFF[self.engine.precision]
+
+    @property
+    def granularity(self) -> float:
+        """Spacing of the cost's values, where visible."""
+        return self.engine.granularity if len(self.engine._values) >= POINTS else 0.0  # noqa: SLF001
+
+    @property
+    def evaluations(self) -> int:
+        """Cost calls so far, on all lines."""
+        return self.engine.evaluations
+
+    def magnitude(self, reach: float) -> float:
+        """Return the largest |J| or claimed change among the values with |t| ≤ reach."""
+        near = [e for t, e in self.known.items() if abs(t) <= reach and not e.error]
+        return max(max(abs(e.value), abs(e.claimed_change)) for e in near)
+
+    def __call__(self, steps: Sequence[float]) -> FloatArray:
+        """Return φ(t) − φ(0) − ⟨g, θ_t − θ⟩ for each t, NaN where the cost failed."""
+        fresh = [t for t in dict.fromkeys(steps) if t not in self.known]
+        if fresh:
+            found = self.engine.evaluate([Displacement(self.direction, t) for t in fresh])
+            self.known.update(zip(fresh, found, strict=True))
+        picked = [self.known[t] for t in steps]
+        return np.array([(e.value - self.base) - e.claimed_change for e in picked])
+
+    def repeat(self) -> float:
+        """Evaluate at θ once more; return by how much the cost differs from its first value there."""
+        again = self.engine.repeat()
+        return abs(again - self.base) if math.isfinite(again) else 0.0
+
+
+class CoordinateLine(EngineLine):
+    """φ along one coordinate where nothing is claimed: the rounding of the displacement is taken out all the same.
+
+    The displacement δ(t) that was representable differs from t by rounding; J changes by slope · (δ(t) − t) too much.
+    The slope is read off the first values, which is accurate enough for a correction of the size of u. The engine's
+    ``claimed`` must be 1 for the coordinate and 0 elsewhere, so that the claimed change is δ(t).
+    """
+
+    slope: float | None = None
+
+    def __call__(self, steps: Sequence[float]) -> FloatArray:
+        """Return φ(t) − φ(0) for the exact t."""
+        super().__call__(steps)
+        picked = [self.known[t] for t in steps]
+        if self.slope is None:
+            moved = [e for e in picked if not e.error and e.claimed_change != 0]
+            if moved:
+                high, low = max(moved, key=lambda e: e.claimed_change), min(moved, key=lambda e: e.claimed_change)
+                if high is low:
+                    self.slope = (high.value - self.base) / high.claimed_change
+                else:
+                    self.slope = (high.value - low.value) / (high.claimed_change - low.claimed_change)
+        slope = self.slope or 0.0
+        return np.array([(e.value - self.base) - slope * (e.claimed_change - t) for e, t in zip(picked, steps, strict=True)])
+
+    def magnitude(self, reach: float) -> float:
+        """Return the largest |J| among the values with |t| ≤ reach."""
+        return max(abs(e.value) for t, e in self.known.items() if abs(t) <= reach and not e.error)

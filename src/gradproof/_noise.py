@@ -1,0 +1,180 @@
+"""Reading a few equally spaced values: how noisy they are, whether their step fits, whether a kink lies among them.
+
+Seven values e₋₃ … e₃ are expanded in the orthonormal polynomials of their grid (Gram's polynomials). The coefficient
+c_k of degree k carries hᵏφ⁽ᵏ⁾ and, where the values have independent errors of standard deviation ε, an independent
+error of the same ε. A smooth φ whose step fits shows coefficients that fall by degrees into a plateau: the plateau is
+the noise, and its coefficients are its degrees of freedom. The idea is the difference table of Hamming and of ECNoise
+(Moré & Wild, SIAM J. Sci. Comput. 33 (2011) 1292); the orthonormal form makes the degrees of freedom exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from gradproof._directions import FloatArray
+
+POINTS: Final = 7
+"""Equally spaced values in a table: enough for a formula of order 6 and a plateau beside it."""
+STANDS_OUT: Final = 4.0
+"""A coefficient this many times above the later ones is signal, not noise (ECNoise's factor)."""
+FAR_ABOVE_ROUNDING: Final = 1000.0
+FAR_ABOVE_LOW_PRECISION: Final = 30.0
+"""A plateau this many times above u|J| must be seen at a second step before it is called noise: in double precision,
+where a factor of 1000 still leaves three digits to see a kink by, and below it, where it would not."""
+
+
+@lru_cache(maxsize=1)
+def gram_polynomials() -> FloatArray:
+    """Return the orthonormal polynomials of degree 0 … 6 on seven equally spaced points, a row each."""
+    grid = np.arange(POINTS, dtype=float) - (POINTS - 1) / 2
+    basis, _ = np.linalg.qr(np.vander(grid, POINTS, increasing=True))
+    rows: FloatArray = basis.T.copy()
+    rows.setflags(write=False)
+    return rows
+
+
+@lru_cache(maxsize=1)
+def _leading() -> FloatArray:
+    """Return c_k of φ(t) = (t/h)ᵏ/k!, for k = 1 … 6."""
+    grid = np.arange(POINTS, dtype=float) - (POINTS - 1) / 2
+    monomials = [grid**k / math.factorial(k) for k in range(1, POINTS)]
+    leading: FloatArray = np.abs(np.einsum("kp,kp->k", gram_polynomials()[1:], np.array(monomials)))
+    return leading
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a table of seven values says about itself.
+
+    Parameters
+    ----------
+    coefficients
+        |c₁| … |c₆| in the units of the cost.
+    plateau
+        Smallest degree from which on only noise is seen (7: none, the coefficients still fall).
+    noise
+        Standard deviation of one value, at least the floor that rounding sets.
+    degrees_of_freedom
+        Of that estimate; infinite where the floor was used.
+    floor
+        What rounding the result alone costs: ½u|J|, or the standard deviation of rounding to a visible granularity.
+    suspicious
+        A plateau above this is looked at again at another step, before it is called noise.
+    stuck
+        Half of the first differences are exactly zero: the step is below the cost's granularity.
+    """
+
+    coefficients: tuple[float, ...]
+    plateau: int
+    noise: float
+    degrees_of_freedom: float
+    floor: float
+    suspicious: float
+    stuck: bool
+
+    @property
+    def falls(self) -> bool:
+        """The last coefficients still stand out: the truncation error is seen, the noise is not."""
+        return self.plateau > POINTS - 2
+
+    @property
+    def high(self) -> bool:
+        """The plateau lies far above rounding: noise, a kink, or a step that is far too long."""
+        return not self.falls and self.noise > self.suspicious
+
+    def derivatives(self) -> FloatArray:
+        """Return h|φ′|, h²|φ″|, … h⁶|φ⁽⁶⁾| as far as the coefficients show them."""
+        result: FloatArray = np.array(self.coefficients) / _leading()
+        return result
+
+    def room(self) -> float:
+        """Return the factor by which the step may be lengthened until degree 6 rises out of the noise.
+
+        With s the last degree that stands out and ρ the rate of fall (seen over two degrees, tripled, or at most what
+        hides degree s + 1), degree 6 stands at c_s ρ^(6−s); lengthening by f raises it by f⁶.
+        """
+        last = self.plateau - 1
+        if last >= POINTS - 2:
+            return 1.0
+        if last < 1:
+            return math.inf
+        c = self.coefficients
+        fastest = self.noise / c[last - 1]
+        seen = [c[1] / c[0] if last == 2 else math.sqrt(c[last - 1] / c[last - 3])] if last > 1 and c[0] > 0 else []  # noqa: PLR2004
+        rate = min([fastest, *(3 * fall for fall in seen)])
+        return float((fastest * rate ** (last - 6)) ** (1 / 6))
+
+
+def read_table(
+    values: FloatArray, magnitude: float, unit_roundoff: float, *, granularity: float = 0.0, sensitivity: float = 0.0
+) -> Reading:
+    """Read seven equally spaced finite values.
+
+    Parameters
+    ----------
+    values
+        e₋₃ … e₃ (or e₀ … e₆ on one side), in the units of the cost, shape (7,).
+    magnitude
+        Largest absolute value that was rounded on the way, in the same units.
+    unit_roundoff
+        u of the precision in which the cost is returned.
+    granularity
+        Spacing of the values, where the cost rounds its result visibly (to six decimals, say); else 0.
+    sensitivity
+        |φ′| times the parameters' scale: rounding the arguments costs u times this.
+
+    Returns
+    -------
+    Reading
+    """
+    coefficients = np.abs(gram_polynomials() @ values)[1:]
+    # A uniform error of ±q/2 has the standard deviation q/√12.
+    floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
+    far = FAR_ABOVE_ROUNDING if unit_roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION  # noqa: PLR2004
+    suspicious = max(far * unit_roundoff * (magnitude + sensitivity), granularity)
+    plateau, noise, degrees = _plateau(coefficients, floor)
+    stuck = int(np.count_nonzero(np.diff(values) == 0)) >= (POINTS - 1) // 2
+    return Reading(tuple(float(c) for c in coefficients), plateau, noise, degrees, floor, suspicious, stuck)
+
+
+def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]:
+    """Find where the coefficients stop falling; return that degree, the noise and its degrees of freedom.
+
+    The tail from a degree on is noise where none of its coefficients stands out from the later ones. An odd or an even
+    function, every other coefficient of which is zero, does not look like noise then.
+    """
+    for start in range(1, POINTS - 1):
+        tail = coefficients[start - 1 :]
+        later = [max(math.sqrt(float(np.mean(tail[k:] ** 2))), floor) for k in range(1, len(tail))]
+        if all(c <= STANDS_OUT * level for c, level in zip(tail, later, strict=False)):
+            return start, max(math.sqrt(float(np.mean(tail**2))), floor), float(len(tail))
+    first, middle, last = (float(np.max(pair)) for pair in coefficients.reshape(3, 2))
+    if middle > first or last > middle / 2:
+        tail = coefficients[2:]  # falls at its very end only, by accident
+        return 3, max(math.sqrt(float(np.mean(tail**2))), floor), float(len(tail))
+    end = float(coefficients[-1])
+    return (POINTS - 1 if end <= STANDS_OUT * floor else POINTS), max(end, floor), 1.0
+
+
+def granularity_of(values: FloatArray, unit_roundoff: float) -> float:
+    """Return the power of ten of which all values are multiples, where that is visibly coarser than rounding; else 0.
+
+    Seven values or more that agree with a multiple to 2 % of the spacing do so by accident with probability below
+    0.04⁷.
+    """
+    finite = np.unique(values[np.isfinite(values)])
+    if finite.size < POINTS:
+        return 0.0
+    rounding = 4 * unit_roundoff * float(np.max(np.abs(finite)))
+    for exponent in range(3, -16, -1):
+        spacing = 10.0**exponent
+        if rounding > 0.02 * spacing:
+            return 0.0
+        if float(np.max(np.abs(finite - np.round(finite / spacing) * spacing))) <= rounding:
+            return spacing
+    return 0.0

@@ -1,0 +1,84 @@
+"""Settings of a check: the only module that knows default numbers of the public interface."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gradproof._errors import BudgetTooSmall, UsageError
+
+Strategy = Literal["auto", "certificate", "coordinates"]
+STRATEGIES: Final[tuple[Strategy, ...]] = ("auto", "certificate", "coordinates")
+
+DEFAULT_CONFIDENCE: Final = 0.999999
+DEFAULT_BUDGET: Final = 1000
+"""Cost calls for "auto" and "certificate", search and diagnosis included."""
+SMALLEST_BUDGET: Final = 12
+EXHAUSTIVE_EVALUATIONS: Final = 256
+""""auto" measures every coordinate, too, where 2N is at most this."""
+DEFAULT_TOLERANCES: Final = {"float64": 1e-7, "float32": 1e-3, "float16": 1e-2, "bfloat16": 1e-1}
+"""Default tolerance on the relative difference, by the lower of the block's and the cost's precision."""
+HIGHEST_TOLERANCES: Final = {"float64": 1e-2, "float32": 1e-2, "float16": 2e-1, "bfloat16": 2e-1}
+"""How far measured noise may raise a tolerance that was not given."""
+UNIT_ROUNDOFF: Final = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user asked for, validated once.
+
+    Parameters
+    ----------
+    tolerance
+        Largest acceptable relative difference D, in (0, 1); None chooses it by precision and noise.
+    confidence
+        Probability with which a verdict about directions drawn at random holds, in [0.5, 1).
+    strategy
+        "auto", "certificate" or "coordinates".
+    budget
+        Hard limit on calls of the cost; None for the strategy's default.
+    seed
+        Seed of every random direction, a non-negative integer.
+    """
+
+    tolerance: float | None = None
+    confidence: float = DEFAULT_CONFIDENCE
+    strategy: Strategy = "auto"
+    budget: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and not (
+            isinstance(self.tolerance, (int, float)) and math.isfinite(self.tolerance) and 0 < self.tolerance < 1
+        ):
+            raise UsageError(
+                f"tolerance is {self.tolerance!r}",
+                meaning="It bounds the relative difference ‖grad − gradapprox‖ / (‖grad‖ + ‖gradapprox‖), which lies between 0 and 1",
+                remedy="Give a number such as 1e-7, or None to have it chosen by precision and noise",
+            )
+        if not (isinstance(self.confidence, (int, float)) and 0.5 <= self.confidence < 1):
+            raise UsageError(
+                f"confidence is {self.confidence!r}",
+                meaning="It is the probability with which the verdict holds",
+                remedy="Give a number in [0.5, 1), such as 0.999999",
+            )
+        if self.strategy not in STRATEGIES:
+            raise UsageError(
+                f"strategy is {self.strategy!r}", remedy=f"Choose one of {', '.join(map(repr, STRATEGIES))}"
+            )
+        if isinstance(self.budget, bool) or not (self.budget is None or isinstance(self.budget, int)):
+            raise UsageError(f"budget is {self.budget!r}", remedy="Give a whole number of cost calls, or None")
+        if self.budget is not None and self.budget < SMALLEST_BUDGET:
+            raise BudgetTooSmall(
+                f"budget is {self.budget}",
+                meaning=f"A first line takes 7 calls of the cost and a second one 4, so that nothing can be certified with fewer than {SMALLEST_BUDGET}",
+                remedy=f"Give at least {SMALLEST_BUDGET}, or None for {DEFAULT_BUDGET}",
+            )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise UsageError(f"seed is {self.seed!r}", remedy="Give a whole number that is not negative, or None")
+
+    @property
+    def alpha(self) -> float:
+        """1 − confidence: the probability of a wrong verdict that is accepted."""
+        return 1.0 - self.confidence

@@ -1,0 +1,107 @@
+"""Statistics of projections: χ² bounds on a norm, α-spending, Student quantiles. Pure functions.
+
+Source: r·v ~ N(0, ‖r‖²) for v ~ N(0, I), so that Σ (r·vᵢ)² = ‖r‖² χ²_m exactly, whatever r is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+
+@lru_cache(maxsize=4096)
+def chi_square_lower_quantile(degrees: int, alpha: float) -> float:
+    """Return q with P(χ²_degrees ≤ q) = alpha."""
+    from scipy.special import gammaincinv  # 140 ms, so only when a bound is formed
+
+    return 2.0 * float(gammaincinv(degrees / 2, alpha))
+
+
+@lru_cache(maxsize=4096)
+def chi_square_upper_quantile(degrees: int, alpha: float) -> float:
+    """Return q with P(χ²_degrees ≥ q) = alpha, without ever forming 1 − alpha."""
+    from scipy.special import gammainccinv
+
+    return 2.0 * float(gammainccinv(degrees / 2, alpha))
+
+
+@lru_cache(maxsize=4096)
+def student_quantile(degrees: float, alpha: float) -> float:
+    """Return t with P(|T| > t) = alpha for Student's T; the normal quantile where degrees is infinite."""
+    from scipy.special import ndtri, stdtrit
+
+    if math.isinf(degrees):
+        return -float(ndtri(alpha / 2))
+    return -float(stdtrit(degrees, alpha / 2))
+
+
+def norm_upper_bound(discrepancies: Sequence[float], truncations: Sequence[float], alpha: float) -> float:
+    """Bound ‖r‖ from above: √(Σ(|yᵢ| + Tᵢ)² / q_m(α)), holding with probability 1 − α over the directions.
+
+    Noise that is independent of r·v needs no bar here: it only makes |y| larger in law (Anderson's inequality).
+    """
+    if not discrepancies:
+        return math.inf
+    total = math.hypot(*(abs(y) + t for y, t in zip(discrepancies, truncations, strict=True)))
+    return total / math.sqrt(chi_square_lower_quantile(len(discrepancies), alpha))
+
+
+def norm_lower_bound(excesses: Sequence[float], alpha: float) -> float:
+    """Bound ‖r‖ from below: √(Σ excessᵢ² / q_m(1 − α)), where excessᵢ ≥ 0 is what is left of |yᵢ| past its bars."""
+    if not excesses:
+        return 0.0
+    return math.hypot(*excesses) / math.sqrt(chi_square_upper_quantile(len(excesses), alpha))
+
+
+def alpha_for_correct(alpha: float, lines: int) -> float:
+    """Spend α over looks at m = 2, 3, …: α/(m(m − 1)), which sums to α."""
+    return alpha / (lines * (lines - 1))
+
+
+def alpha_for_wrong(alpha: float, lines: int) -> float:
+    """Spend α over looks at m = 1, 2, …: α/(m(m + 1)), which sums to α."""
+    return alpha / (lines * (lines + 1))
+
+
+def difference_from_above(residual: float, claimed: float) -> float:
+    """Bound D from above given ‖r‖ ≤ residual and ‖g‖ = claimed: R/(2G − R) where R < G, else 1; 0/0 is 0.
+
+    D = ‖r‖/(‖g‖ + ‖g − r‖), and ‖g − r‖ ≥ G − R.
+    """
+    if residual == 0:
+        return 0.0
+    return residual / (2 * claimed - residual) if residual < claimed else 1.0
+
+
+def difference_from_below(residual: float, claimed: float) -> float:
+    """Bound D from below given ‖r‖ ≥ residual and ‖g‖ = claimed: L/(2G + L), as ‖g − r‖ ≤ G + L; 0/0 is 0."""
+    return residual / (2 * claimed + residual) if residual > 0 else 0.0
+
+
+def residual_allowed(tolerance: float, claimed: float) -> float:
+    """Largest ‖r‖ that certifies D ≤ τ whatever the true gradient is: 2τG/(1 + τ)."""
+    return 2 * tolerance * claimed / (1 + tolerance)
+
+
+def residual_possible(tolerance: float, claimed: float) -> float:
+    """Largest ‖r‖ that a gradient with D ≤ τ can have: 2τG/(1 − τ)."""
+    return 2 * tolerance * claimed / (1 - tolerance)
+
+
+def within(discrepancy: float, bar: float) -> bool:
+    """Say whether a claimed and a numerical value agree: the only such comparison in the library.
+
+    Parameters
+    ----------
+    discrepancy
+        Claimed minus numerical.
+    bar
+        Half-width of what is allowed, in the same units; NaN or a negative bar allows nothing.
+
+    Returns
+    -------
+    bool
+        False, too, where the discrepancy is NaN.
+    """
+    return abs(discrepancy) <= bar

@@ -1,0 +1,119 @@
+"""The outside world's arrays: what the library needs to know of a leaf, one file a framework.
+
+Adapters are found by the root module of a leaf's type, over its method resolution order: nothing is imported to
+recognise an array, and subclasses are recognised with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from gradproof._directions import FloatArray
+from gradproof._errors import MissingFramework, MixedFrameworks, NotDifferentiable
+
+
+class Adapter(Protocol):
+    """What a framework must answer about its arrays."""
+
+    name: str
+
+    def describe(self, leaf: Any) -> tuple[tuple[int, ...], str]:
+        """Return the leaf's shape and the name of its dtype ("float32").
+
+        Raises
+        ------
+        TypeError
+            With a phrase that says what the leaf is, where it is not real floating-point.
+        """
+
+    def to_flat(self, leaf: Any) -> FloatArray:
+        """Return the leaf's values as a new flat float64 array in C order."""
+
+    def flat_view(self, leaf: Any) -> FloatArray:
+        """Return the leaf's values as a flat float64 array in C order, which may share the leaf's memory."""
+
+    def from_flat(self, values: FloatArray, like: Any) -> Any:
+        """Return a new leaf of the type, shape and precision of `like` with these values, rounded to its precision.
+
+        The values are given away: the leaf may keep their memory.
+        """
+
+    def copy(self, leaf: Any) -> Any:
+        """Return a copy that shares no memory with the leaf."""
+
+    def scalar(self, value: Any) -> tuple[float, str]:
+        """Return what the cost returned as a float, and the name of its dtype.
+
+        Raises
+        ------
+        TypeError
+            With a phrase that says what was returned, where it is not one real number.
+        """
+
+
+MODULES: Final = {
+    "builtins": "gradproof.adapters._numpy",
+    "numpy": "gradproof.adapters._numpy",
+}
+"""Root module of a leaf's type → module of its adapter."""
+
+
+def adapter_for(leaves: Sequence[tuple[str, Any]]) -> Adapter:
+    """Find the one adapter for all leaves.
+
+    Parameters
+    ----------
+    leaves
+        Pairs of a block's name and its leaf.
+
+    Returns
+    -------
+    Adapter
+
+    Raises
+    ------
+    NotDifferentiable
+        Where no adapter knows the type of a leaf.
+    MixedFrameworks
+        Where two leaves belong to two frameworks.
+    MissingFramework
+        Where the adapter's framework cannot be imported.
+    """
+    found: dict[str, str] = {}
+    for name, leaf in leaves:
+        module = _module_for(type(leaf))
+        if module is None:
+            raise NotDifferentiable(
+                f"a {type(leaf).__module__}.{type(leaf).__qualname__}",
+                where=name,
+                meaning="It is neither a number, nor an array, nor a container that can be taken apart",
+                remedy="Give floats, arrays, or dicts, lists, tuples and dataclasses of them",
+            )
+        found.setdefault(module, name)
+    if len(found) > 1:
+        first, second, *_ = found.items()
+        raise MixedFrameworks(
+            f"blocks of two frameworks: {first[1]} ({_short(first[0])}) and {second[1]} ({_short(second[0])})",
+            meaning="One cost is displaced in one framework",
+            remedy="Convert them to one",
+        )
+    (module,) = found or {MODULES["numpy"]: ""}
+    try:
+        adapter: Adapter = importlib.import_module(module).ADAPTER
+    except ImportError as error:
+        raise MissingFramework(str(error), remedy=f"Install what {_short(module)} needs") from error
+    return adapter
+
+
+def _module_for(kind: type) -> str | None:
+    for base in kind.__mro__[:-1]:
+        module = MODULES.get(base.__module__.partition(".")[0])
+        if module is not None:
+            return module
+    return None
+
+
+def _short(module: str) -> str:
+    return module.rpartition("._")[2]

@@ -1,0 +1,11 @@
+"""Reports as something to look at: text, a terminal, a progress bar.
+
+Only this package words reports for people; only the surfaces write them anywhere.
+"""
+
+from __future__ import annotations
+
+from gradproof.reports._progress import Progress as Progress
+from gradproof.reports._terminal import print_report as print_report
+from gradproof.reports._terminal import to_stream as to_stream
+from gradproof.reports._text import to_text as to_text

@@ -1,0 +1,8 @@
+"""The calibration tests share their cases with `benchmarks/lines.py`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

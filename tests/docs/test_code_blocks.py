@@ -1,0 +1,90 @@
+"""Every Python block of README.md and of the pages in docs/ runs, a page's blocks one after another.
+
+A line ``<!-- needs: sklearn -->`` before a block skips the page from there on where that module is not installed; a
+line ``<!-- raises: ShapeMismatch -->`` says that the block is to raise that error.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("README.md"), *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(
+    r"(?:<!--\s*(?P<order>needs|raises):\s*(?P<what>[\w. ]+?)\s*-->\s*\n+)?"
+    r"^(?P<indent> *)```python\n(?P<code>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+class Block(NamedTuple):
+    line: int
+    code: str
+    order: str
+    what: str
+
+
+def blocks(text):
+    """Find the Python blocks of a page, each with the line of its first statement."""
+    for match in FENCE.finditer(text):
+        indent = match["indent"]
+        code = "".join(line.removeprefix(indent) for line in match["code"].splitlines(keepends=True))
+        yield Block(text.count("\n", 0, match.start("code")) + 1, code, match["order"] or "", match["what"] or "")
+
+
+def run(text, name):
+    """Run the blocks of a page in one namespace, reporting lines as those of the page."""
+    namespace = {"__name__": "__main__"}
+    for block in blocks(text):
+        if block.order == "needs" and importlib.util.find_spec(block.what) is None:
+            pytest.skip(f"{name}:{block.line} needs {block.what}")
+        code = compile("\n" * (block.line - 1) + block.code, name, "exec")
+        try:
+            exec(code, namespace)
+        except Exception as error:
+            if block.order != "raises" or type(error).__name__ != block.what:
+                raise
+        else:
+            assert block.order != "raises", f"{name}:{block.line} was to raise {block.what}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_python_blocks_of_the_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(page.read_text("utf-8"), str(page.relative_to(ROOT)))
+
+
+def test_there_are_pages_with_blocks():
+    assert any(list(blocks(page.read_text("utf-8"))) for page in PAGES)
+
+
+def test_a_failing_block_is_noticed_at_its_line():
+    page = "# A page\n\n```python\nx = 1\n```\n\nand\n\n```python\nassert x == 2\n```\n"
+    with pytest.raises(AssertionError) as caught:
+        run(page, "page.md")
+    assert caught.traceback[-1].lineno + 1 == 10
+
+
+def test_a_block_that_is_to_raise_must_raise_just_that():
+    run("<!-- raises: ValueError -->\n```python\nraise ValueError\n```\n", "page.md")
+    with pytest.raises(KeyError):
+        run("<!-- raises: ValueError -->\n```python\nraise KeyError\n```\n", "page.md")
+    with pytest.raises(AssertionError, match=r"page\.md:3 was to raise ValueError"):
+        run("<!-- raises: ValueError -->\n```python\npass\n```\n", "page.md")
+
+
+def test_a_block_is_skipped_only_where_what_it_needs_is_missing():
+    with pytest.raises(pytest.skip.Exception):
+        run("<!-- needs: no_such_module -->\n```python\nraise ValueError\n```\n", "page.md")
+    with pytest.raises(ValueError, match="ran"):
+        run("<!-- needs: json -->\n```python\nraise ValueError('ran')\n```\n", "page.md")
+
+
+def test_indented_blocks_and_other_languages_are_told_apart():
+    page = "- item\n\n  ```python\n  x = 1\n  ```\n\n```text\nnot python\n```\n"
+    assert [block.code for block in blocks(page)] == ["x = 1\n"]

@@ -1,0 +1,353 @@
+"""The house rules that a machine can see: imports point strictly down, and each side effect has one door.
+
+The layers are those of ARCHITECTURE.md. Every rule is a function from sources to sentences about what breaks it, and
+each is fed a synthetic offender, so that a rule which has gone blind is noticed.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PACKAGE = "gradproof"
+SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
+
+BOTTOM_UP = [
+    "_errors",
+    "_settings _directions _statistics _transformations _codec _events",
+    "_results",
+    "_noise",  # reads seven values; what takes the derivative reads it
+    "_differences",
+    "adapters",
+    "_problem",
+    "_engine _strategies _decision _diagnosis",
+    "_check",
+    "reports",
+    "torch jax course monitor testing",
+    "__init__",  # the public names, collected from below
+    "_problem_file _demo",  # parts of the command line
+    "__main__",  # which may use them all
+]
+LAYERS = {name: layer for layer, names in enumerate(BOTTOM_UP) for name in names.split()}
+
+LAZY = {("_results", "reports")}
+"""The one declared import against the direction, made inside a function: print(report)."""
+
+FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "keras", "flax", "mlx", "cupy", "paddle", "autograd", "tinygrad"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """One imported module, and how: at import time, inside a function, or for the type checker only."""
+
+    module: str
+    line: int
+    lazy: bool = False
+    typing_only: bool = False
+
+
+# --- reading the sources ----------------------------------------------------------------------------------------------
+
+
+def sources() -> dict[str, str]:
+    """Return the text of every module by its dotted name within the package."""
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        found[".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)] = path.read_text("utf-8")
+    return found
+
+
+def unit(module: str) -> str:
+    """Return what carries a layer: the top-level module or package."""
+    return module.split(".", maxsplit=1)[0]
+
+
+def imports(module: str, text: str, modules: set[str]) -> Iterator[Import]:
+    """Yield the imports of a module; `from gradproof import _x` is resolved to the module _x where there is one."""
+
+    def resolve(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+            return
+        base = node.module or ""
+        if node.level:
+            above = [PACKAGE, *module.split(".")]
+            if module not in {name.rpartition(".")[0] for name in modules}:  # a module, not a package
+                above.pop()
+            base = ".".join([*above[: len(above) - node.level + 1], *([base] if base else [])])
+        for alias in node.names:
+            full = f"{base}.{alias.name}"
+            yield full if full.removeprefix(f"{PACKAGE}.") in modules else base
+
+    def visit(node: ast.AST, *, lazy: bool, typing_only: bool) -> Iterator[Import]:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for name in resolve(node):
+                yield Import(name, node.lineno, lazy, typing_only)
+        if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
+            for child in node.body:
+                yield from visit(child, lazy=lazy, typing_only=True)
+            for child in node.orelse:
+                yield from visit(child, lazy=lazy, typing_only=typing_only)
+            return
+        inside = lazy or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, lazy=inside, typing_only=typing_only)
+
+    yield from visit(ast.parse(text), lazy=False, typing_only=False)
+
+
+def own(name: str) -> str | None:
+    """Return the name within the package, "__init__" for the package itself, None for what is not ours."""
+    if name == PACKAGE:
+        return "__init__"
+    return name.removeprefix(f"{PACKAGE}.") if name.startswith(f"{PACKAGE}.") else None
+
+
+# --- the rules --------------------------------------------------------------------------------------------------------
+
+
+def layer_violations(texts: dict[str, str]) -> list[str]:
+    """Find modules without a layer, and imports that do not point strictly down."""
+    found = []
+    for module, text in texts.items():
+        here = unit(module)
+        if here not in LAYERS:
+            found.append(f"{module} has no layer: add it to the table here and in ARCHITECTURE.md")
+            continue
+        for item in imports(module, text, set(texts)):
+            target = own(item.module)
+            if target is None or item.typing_only or unit(target) == here:
+                continue
+            if item.lazy and (here, unit(target)) in LAZY:
+                continue
+            if LAYERS.get(unit(target), 99) >= LAYERS[here]:
+                found.append(f"{module}:{item.line} imports {target}, which is not below it")
+    return found
+
+
+def cycles(texts: dict[str, str]) -> list[str]:
+    """Find modules that import themselves at import time, by way of others of the same package."""
+    graph = {
+        module: {
+            target
+            for item in imports(module, text, set(texts))
+            if not (item.lazy or item.typing_only) and (target := own(item.module)) in texts and target != module
+        }
+        for module, text in texts.items()
+    }
+
+    def reachable(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = list(graph[start])
+        while todo:
+            module = todo.pop()
+            if module not in seen:
+                seen.add(module)
+                todo.extend(graph[module])
+        return seen
+
+    return [f"{module} imports itself" for module in graph if module in reachable(module)]
+
+
+def framework_violations(texts: dict[str, str]) -> list[str]:
+    """Find imports of a framework outside the adapter that is named after it."""
+    return [
+        f"{module}:{item.line} imports {item.module}"
+        for module, text in texts.items()
+        for item in imports(module, text, set(texts))
+        if not item.typing_only
+        and (root := item.module.split(".")[0]) in FRAMEWORKS
+        and module != f"adapters._{root.removesuffix('lib')}"
+    ]
+
+
+def closeness_violations(texts: dict[str, str]) -> list[str]:
+    """Find any mention of the comparisons that hide their tolerance."""
+    return [
+        f"{module} has {match[0]}"
+        for module, text in texts.items()
+        for match in re.finditer(r"\w*(?:all|is)close\b", text)
+    ]
+
+
+def clock_violations(texts: dict[str, str]) -> list[str]:
+    """Find modules below the surfaces, other than _check and reports, that read a clock."""
+    return [
+        f"{module}:{item.line} imports {item.module}"
+        for module, text in texts.items()
+        for item in imports(module, text, set(texts))
+        if item.module.split(".")[0] in {"time", "datetime"} and LAYERS.get(unit(module), 0) < LAYERS["_check"]
+    ]
+
+
+def terminal_violations(texts: dict[str, str]) -> list[str]:
+    """Find modules below the reports that print."""
+    return [
+        f"{module}:{node.lineno} prints"
+        for module, text in texts.items()
+        if LAYERS.get(unit(module), 0) < LAYERS["reports"]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "sys.stdout.write", "sys.stderr.write"}
+    ]
+
+
+RULES = [
+    layer_violations,
+    cycles,
+    framework_violations,
+    closeness_violations,
+    clock_violations,
+    terminal_violations,
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_sources_keep_the_rule(rule):
+    assert rule(sources()) == []
+
+
+def test_the_sources_are_really_read():
+    texts = sources()
+    assert {"__init__", "_errors", "_results", "course", "adapters", "reports"} <= set(texts)
+    seen = {own(item.module) for item in imports("course", texts["course"], set(texts))}
+    assert {"_errors", "_results", "_check"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("rule", "module", "text"),
+    [
+        pytest.param(layer_violations, "_errors", "from gradproof._results import Report", id="upwards"),
+        pytest.param(layer_violations, "_errors", "import gradproof._results", id="upwards, plain import"),
+        pytest.param(layer_violations, "_errors", "from gradproof import _results", id="upwards, from the package"),
+        pytest.param(layer_violations, "_errors", "from . import _results", id="upwards, relative"),
+        pytest.param(layer_violations, "_errors", "from ._results import Report", id="upwards, relative module"),
+        pytest.param(layer_violations, "adapters._numpy", "from .._engine import x", id="upwards, out of a package"),
+        pytest.param(layer_violations, "_decision", "from gradproof._engine import Engine", id="sideways"),
+        pytest.param(layer_violations, "_check", "def f():\n    from gradproof import reports", id="upwards, lazily"),
+        pytest.param(layer_violations, "_results", "from gradproof import reports", id="the lazy one, not lazily"),
+        pytest.param(layer_violations, "_engine", "from gradproof import check_gradient", id="the public names"),
+        pytest.param(layer_violations, "_utils", "", id="a module without a layer"),
+        pytest.param(layer_violations, "_errors", "from gradproof._utils import x", id="an import without a layer"),
+        pytest.param(
+            layer_violations,
+            "_errors",
+            "if TYPE_CHECKING:\n    pass\nelse:\n    from gradproof import _results",
+            id="the other branch",
+        ),
+        pytest.param(cycles, "_errors", "from gradproof import _loop", id="a cycle"),
+        pytest.param(framework_violations, "_check", "import torch.nn", id="a framework"),
+        pytest.param(framework_violations, "_check", "def f():\n    from jax import numpy", id="a framework, lazily"),
+        pytest.param(framework_violations, "adapters._torch", "import jax", id="another adapter's framework"),
+        pytest.param(closeness_violations, "_decision", "np.testing.assert_allclose(a, b)", id="assert_allclose"),
+        pytest.param(closeness_violations, "_decision", "from math import isclose", id="isclose"),
+        pytest.param(clock_violations, "_engine", "from time import perf_counter", id="a clock"),
+        pytest.param(terminal_violations, "_engine", "print(1)", id="print"),
+        pytest.param(terminal_violations, "_check", "sys.stdout.write('')", id="stdout"),
+    ],
+)
+def test_each_rule_notices_an_offender(rule, module, text):
+    innocent = dict.fromkeys(
+        ["__init__", "_errors", "_results", "_engine", "reports", "adapters", "adapters._numpy"], ""
+    )
+    if rule is cycles:
+        innocent["_loop"] = "import gradproof._errors"
+    assert rule(innocent) == []
+    assert len(rule(innocent | {module: text})) >= 1
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("_results", "from gradproof import _errors"),
+        ("_results", "def f():\n    from gradproof.reports import to_text"),
+        ("_errors", "if TYPE_CHECKING:\n    from gradproof._results import Report"),
+        ("_errors", "if typing.TYPE_CHECKING:\n    import torch"),
+        ("adapters._numpy", "from gradproof.adapters import Adapter"),
+        ("adapters._torch", "import torch"),
+        ("adapters._jax", "import jaxlib"),
+        ("_engine", "import concurrent.futures"),
+        ("__main__", "from gradproof import check_gradient, course"),
+    ],
+)
+def test_what_is_allowed_is_not_complained_about(module, text):
+    texts = {"_errors": "", "_results": "", "reports": "", "adapters": "", "adapters._numpy": "", "course": ""}
+    assert [sentence for rule in RULES for sentence in rule(texts | {module: text})] == []
+
+
+# --- what `import gradproof` loads ------------------------------------------------------------------------------------
+
+
+def loaded_by(statements: str, *, path: Path | None = None) -> set[str]:
+    """Run statements in a fresh interpreter and return the modules it has loaded then."""
+    code = f"import sys\n{f'sys.path.insert(0, {str(path)!r})' if path else ''}\n{statements}\nprint(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return set(done.stdout.splitlines())
+
+
+def heavy(modules: set[str]) -> set[str]:
+    """Pick the modules that `import gradproof` shall not load: frameworks, and SciPy's submodules."""
+    return {name for name in modules if name.split(".")[0] in FRAMEWORKS or name.startswith("scipy.")}
+
+
+def test_importing_gradproof_loads_no_framework_and_no_scipy_submodule():
+    modules = loaded_by("import gradproof")
+    assert "gradproof._check" in modules
+    assert heavy(modules) == set()
+
+
+def test_that_proof_can_fail_for_scipy():
+    assert "scipy.special" in heavy(loaded_by("import gradproof, scipy.special"))
+
+
+def test_that_proof_can_fail_for_a_framework(tmp_path):
+    (tmp_path / "torch.py").write_text("")
+    assert heavy(loaded_by("import gradproof, torch", path=tmp_path)) == {"torch"}
+
+
+# --- who calls the cost -----------------------------------------------------------------------------------------------
+
+
+def callers_of_the_cost(check) -> set[str]:
+    """Run check(cost, point) with a cost that notes which module of ours is nearest on the stack at each call."""
+    callers = set()
+
+    def cost(point):
+        frame = sys._getframe(1)
+        while frame is not None and not frame.f_globals.get("__name__", "").startswith(f"{PACKAGE}."):
+            frame = frame.f_back
+        callers.add("none of ours" if frame is None else frame.f_globals["__name__"])
+        return float(np.sum(np.sin(point["a"])) + np.sum(point["b"] ** 2))
+
+    check(cost, {"a": np.array([0.3, -0.7]), "b": np.array([[1.5]])})
+    return callers
+
+
+def gradient(point):
+    return {"a": np.cos(point["a"]), "b": 2 * point["b"]}
+
+
+@pytest.mark.parametrize("strategy", ["coordinates", "certificate", "auto"])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_only_the_engine_calls_the_cost(strategy, factor):
+    import gradproof
+
+    def check(cost, point):
+        claimed = {name: factor * value for name, value in gradient(point).items()}
+        gradproof.check_gradient(cost, point, claimed, strategy=strategy, seed=1)
+
+    assert callers_of_the_cost(check) == {"gradproof._engine"}
+
+
+def test_that_proof_can_fail_for_another_caller():
+    namespace = {"__name__": "gradproof._decision"}
+    exec("def check(cost, point):\n    cost(point)", namespace)
+    assert callers_of_the_cost(namespace["check"]) == {"gradproof._decision"}
