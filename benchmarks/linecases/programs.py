@@ -192,9 +192,15 @@ def solvers(part: str, count: int = 40) -> list[Line]:
 
 
 # ------------------------------------------------------------------------------------------ iterations
+MOST_ITERATIONS = 1000
+"""Tools displace far, where an iteration may not converge; it returns then what it has."""
+
+
 def _fixed_point(p: Any, tolerance: float) -> Any:
     x, last = 0.5 + 0 * p[0], 0.0
-    while abs(x - last) > tolerance:
+    for _ in range(MOST_ITERATIONS):
+        if abs(x - last) <= tolerance:
+            break
         x, last = np.cos(p[0] * x) / (1 + p[1] * p[1]), x
     return x
 
@@ -202,7 +208,9 @@ def _fixed_point(p: Any, tolerance: float) -> Any:
 def _kepler(p: Any, tolerance: float) -> Any:
     anomaly, change = p[0], 1.0 + 0 * p[0]
     eccentricity = 0.5 * np.tanh(p[1])
-    while abs(change) > tolerance:
+    for _ in range(MOST_ITERATIONS):
+        if abs(change) <= tolerance:
+            break
         change = (anomaly - eccentricity * np.sin(anomaly) - p[0]) / (1 - eccentricity * np.cos(anomaly))
         anomaly = anomaly - change
     return anomaly
@@ -214,29 +222,30 @@ def _jacobi(p: Any, tolerance: float) -> Any:
     diagonal = _vector(4 + p[1] * p[1], 5.0 + 0 * p[0], 6.0 + p[0] * p[0])
     rest = matrix - np.diag(np.diag(matrix))
     x = right / diagonal
-    while True:
-        new = (right - rest @ x) / diagonal
-        if max(abs(new - x)) <= tolerance:
-            return np.sum(new * new)
-        x = new
+    for _ in range(MOST_ITERATIONS):
+        x, last = (right - rest @ x) / diagonal, x
+        if max(abs(x - last)) <= tolerance:
+            break
+    return np.sum(x * x)
 
 
 def _power_iteration(p: Any, tolerance: float) -> Any:
     matrix = np.array([[3.0, 0.4, 0.1], [0.4, 1.5, 0.3], [0.1, 0.3, 0.8]])
     shift = np.array([[0.3, 0.1, 0.0], [0.1, 0.0, 0.2], [0.0, 0.2, 0.1]])
     matrix = matrix + shift * p[0] + np.eye(3) * (0.1 * p[1])
-    x, last = np.ones(3) + 0 * p[0], 0.0
-    while True:
-        x = matrix @ x
+    x, value = np.ones(3) + 0 * p[0], 0.0
+    for _ in range(MOST_ITERATIONS):
+        x, last = matrix @ x, value
         value = np.sqrt(np.sum(x * x))
         if abs(value - last) <= tolerance:
-            return value
-        x, last = x / value, value
+            break
+        x = x / value
+    return value
 
 
 def _series(p: Any, tolerance: float) -> Any:
     term, total, k = 1.0 + 0 * p[0], 0.0 * p[0], 0
-    while abs(term) > tolerance:
+    while abs(term) > tolerance and k < MOST_ITERATIONS:
         total, k = total + term, k + 1
         term = term * p[0] / (k + 0.3 * p[1])
     return total
@@ -244,7 +253,7 @@ def _series(p: Any, tolerance: float) -> Any:
 
 def _descent(p: Any, tolerance: float) -> Any:
     x, y = 0.0 * p[0], 0.0 * p[0]
-    for _ in range(500):
+    for _ in range(MOST_ITERATIONS):
         down_x = 2 * (x - p[0]) + 0.3 * y + x**3
         down_y = 3 * (y - p[1]) + 0.3 * x
         if np.sqrt(down_x * down_x + down_y * down_y) <= tolerance:

@@ -118,8 +118,12 @@ def demo() -> None:
 
     def tell() -> Exit:
         from gradproof import _demo
+        from gradproof.reports import encodable, has_color
 
-        return Exit.CORRECT if _demo.tell(print) else Exit.UNEXPECTED
+        def write(text: str) -> None:
+            _print(lambda: print(encodable(text, sys.stdout.encoding or "ascii")))
+
+        return Exit.CORRECT if _demo.tell(write, color=has_color()) else Exit.UNEXPECTED
 
     _end(tell)
 

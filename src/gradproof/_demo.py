@@ -10,6 +10,7 @@ from gradproof import Report, Verdict, course
 from gradproof._statistics import within
 from gradproof.monitor import GradientMonitor
 from gradproof.reports import to_text
+from gradproof.reports._numbers import bound, short
 
 Write = Callable[[str], None]
 
@@ -26,8 +27,9 @@ MULTIPLES: Final = {"W2": 2.0, "b1": 4.0}
 class _Story:
     """Writes paragraphs, and keeps count of what did not come out as told."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, *, color: bool) -> None:
         self.write = write
+        self.color = color
         self.lapses: list[str] = []
 
     def say(self, text: str) -> None:
@@ -37,27 +39,29 @@ class _Story:
         self.write(f"\n{text}\n{'-' * len(text)}")
 
     def show(self, report: Report) -> None:
-        self.write("\n" + textwrap.indent(to_text(report, width=76), "    ") + "\n")
+        self.write("\n" + textwrap.indent(to_text(report, width=76, color=self.color), "    "))
 
     def expect(self, came_out: bool, what: str) -> None:
         if not came_out:
             self.lapses.append(what)
 
 
-def tell(write: Write) -> bool:
+def tell(write: Write, *, color: bool = False) -> bool:
     """Tell the story.
 
     Parameters
     ----------
     write
         Takes a paragraph at a time.
+    color
+        Whether the reports have ANSI colours.
 
     Returns
     -------
     bool
         Whether all came out as told.
     """
-    story = _Story(write)
+    story = _Story(write, color=color)
     _one_parameter(story)
     X, Y, parameters = course.gradient_check_n_test_case()
     _with_mistakes(story, X, Y, parameters)
@@ -73,8 +77,8 @@ def _one_parameter(story: _Story) -> None:
     difference = course.gradient_check(x, theta)
     story.title("1. One parameter")
     story.say(
-        f"The cost is J(θ) = θx with x = {x:g}, and backward propagation says dJ/dθ = x. The classic check moves θ = {theta:g} by "
-        f"1e-7 to either side and compares: difference = {difference:.3e}, far below {CLASSIC_THRESHOLD:.0e}. The "
+        f"The cost is J(θ) = θ·x with x = {x:g}, and backward propagation says dJ/dθ = x. The classic check moves θ = {theta:g} by "
+        f"1e-7 to either side and compares: difference = {short(difference, 4)}, far below {short(CLASSIC_THRESHOLD)}. The "
         "derivative is right."
     )
     story.expect(within(difference - 2.919335883291695e-10, 1e-15), "the difference is 2.919e-10")
@@ -91,6 +95,7 @@ def _with_mistakes(story: _Story, X: Any, Y: Any, parameters: dict[str, Any]) ->
         f"{difference:.6f}. There is a mistake in the backward propagation, but where? The same question to gradproof:"
     )
     story.show(report)
+    story.write("")
     story.say("The blocks are named, and so are the causes: dW2 was doubled, and db1 was multiplied by 4/m, not 1/m.")
     story.expect(within(difference - 0.2850931567761623, 1e-6), "the classic difference is 0.285093")
     story.expect(report.verdict is Verdict.WRONG, "the gradient with mistakes is WRONG")
@@ -107,8 +112,8 @@ def _mended(story: _Story, X: Any, Y: Any, parameters: dict[str, Any]) -> None:
     report = course.check(parameters, gradients, X, Y, seed=SEED)
     story.title("3. Mended")
     story.say(
-        f"With both lines mended the classic difference is {difference:.3e}. That is rounding noise of the cost, and yet it fails "
-        f"the original threshold of {CLASSIC_THRESHOLD:.0e}; later editions of the course ask for {LATER_THRESHOLD:.0e}, which "
+        f"With both lines mended the classic difference is {short(difference, 4)}. That is rounding noise of the cost, and yet it fails "
+        f"the original threshold of {short(CLASSIC_THRESHOLD)}; later editions of the course ask for {short(LATER_THRESHOLD)}, which "
         "it passes. A correct gradient should not need a lenient threshold; gradproof measures the noise and says:"
     )
     story.show(report)
@@ -136,7 +141,9 @@ def _trained(story: _Story, X: Any, Y: Any, parameters: dict[str, Any]) -> None:
         f"in the loop checked the gradient at steps {', '.join(map(str, checked))}:"
     )
     for step, report in checked.items():
-        story.write(f"    step {step:3d}: {report.verdict.name}, difference at most {report.difference.upper:.1e}")
+        story.write(
+            f"    step {step:3d}: {report.verdict.name}, difference at most {bound(report.difference.upper, 2)}"
+        )
     story.say(
         "It has been off since: checking is for making sure that the code is right, and it costs nothing afterwards."
     )

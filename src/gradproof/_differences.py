@@ -118,7 +118,8 @@ class Table:
         if plateau < POINTS - 1:
             return 0.0
         d = self.reading.derivatives()
-        pairs = [(d[0], d[2]), (d[1], d[3]), (d[2], d[4])] + ([(d[3], d[5])] if plateau == POINTS else [])
+        # Not the first: where a claim is taken off, what is left of φ′ says nothing of how the derivatives fall.
+        pairs = [(d[1], d[3]), (d[2], d[4])] + ([(d[3], d[5])] if plateau == POINTS else [])
         rate = max((float(late / early) for early, late in pairs if early > 0), default=1.0)
         if rate > SLOW:
             best, next_, _ = self.derivatives()
@@ -215,7 +216,13 @@ class Calibration:
 
 
 def first_line(
-    line: Line, target: float, pool: Pool, *, max_evaluations: int, scale: float = 1.0
+    line: Line,
+    target: float,
+    pool: Pool,
+    *,
+    max_evaluations: int,
+    scale: float = 1.0,
+    enough: float = ENOUGH_DEGREES,
 ) -> tuple[Estimate, Calibration | None]:
     """Measure a first line, and learn from it at which step four values will do for the next ones.
 
@@ -229,7 +236,7 @@ def first_line(
     Calibration or None
         None where no usable step was found.
     """
-    search = _Search(line, scale, target, pool, max_evaluations, DISPLAY_ALPHA)
+    search = _Search(line, scale, target, pool, max_evaluations, DISPLAY_ALPHA, enough)
     estimate = search.run()
     table = next((t for t in search.good if t.step == estimate.step and t.side == 0), None)
     if table is None or not estimate.trusted or estimate.kink is not None:
@@ -292,7 +299,14 @@ class _Search:
     """The search for a step at which the values are well-behaved and the error bar is small."""
 
     def __init__(
-        self, line: Line, scale: float, target: float, pool: Pool, max_evaluations: int, alpha: float
+        self,
+        line: Line,
+        scale: float,
+        target: float,
+        pool: Pool,
+        max_evaluations: int,
+        alpha: float,
+        enough: float = ENOUGH_DEGREES,
     ) -> None:
         self.line = line
         self.scale = scale
@@ -301,6 +315,7 @@ class _Search:
         self.limit = line.evaluations + max_evaluations
         self.started = line.evaluations
         self.alpha = alpha
+        self.enough = enough
         self.first_step = FIRST_STEP * scale
         self.shorten = SHORTEN if line.unit_roundoff < 1e-12 else SHORTEN_LOW_PRECISION
         self.good: list[Table] = []
@@ -446,9 +461,9 @@ class _Search:
         """Return a third of the best step where too few values have shown the noise: two of them are there already."""
         best = min(self.good, key=self.bar)
         delicate = self.sensitivity(best) > DELICATE * self.line.magnitude(0.0)
-        if self.bar(best) <= self.target or (self.pool.level(best.reading.floor)[1] >= ENOUGH_DEGREES and not delicate):
+        if self.bar(best) <= self.target or (self.pool.level(best.reading.floor)[1] >= self.enough and not delicate):
             return 0.0
-        shorter = best.step / 3
+        shorter = min(best.step, *(table.step for table in self.good if table.step > best.step / 30)) / 3
         return 0.0 if any(0.5 < shorter / other.step < 2 for other in self.good) else shorter
 
     def try_one_side(self) -> None:

@@ -49,6 +49,8 @@ BISECT_BLOCKS: Final = 24
 """Blocks above which a group is halved instead of measured one by one."""
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
+ENOUGH_FOR_COORDINATES: Final = 8.0
+"""Degrees of freedom of the noise below which the bars of single coordinates would be needlessly wide."""
 UNLIMITED: Final = 2**62
 
 
@@ -450,19 +452,22 @@ class Examination:
         return state.tolerance * share / state.scale if state.scale > 0 else 0.0
 
     def coordinate_step(self) -> float:
-        """Return the step of the two-point formula, from what a line has taught; a first line where none was made."""
+        """Return the step of the two-point formula, from what a line has taught; a first line where none was made.
+
+        Truncation h²φ‴/6 is to stay a tenth of the tolerance where the cost changes over the parameters' own length,
+        and the noise ε/h is balanced against it at (ε/A)^¼, between the best steps of order 2 and order 4.
+        """
         if self.calibration is None and not self.certifiers:
             scales = tuple(state.scale for state in self.states)
             direction = RandomDirection(self.settings.seed, self.next_streams(), scales)
-            estimate, self.calibration = first_line(self.line_of(direction), math.inf, self.pool, max_evaluations=13)
-            if self.calibration is None:
-                return min(1e-5, max(estimate.step / 10, 1e-8))
+            _, self.calibration = first_line(
+                self.line_of(direction), 0.0, self.pool, max_evaluations=15, enough=ENOUGH_FOR_COORDINATES
+            )
         change = math.hypot(*(state.scale * state.norm for state in self.states)) or abs(self.base) or 1.0
         noise, _ = self.pool.level(0.5 * UNIT_ROUNDOFF[self.engine.precision] * abs(self.base))
-        # The step of order 4 is L(ε/A)^⅕ and that of order 2 is L(ε/A)^⅓, for a cost that changes by A over L.
-        ratio = min(max(noise / change, 1e-17), 1e-2) ** (2 / 15)
-        step4 = 5e-3 if self.calibration is None else self.calibration.step
-        return step4 * ratio
+        tolerance = min(state.tolerance for state in self.states)
+        balanced = max(noise / change, 1e-16) ** 0.25
+        return min(max(balanced, 3e-5), max(math.sqrt(tolerance) / 3, 3e-5), 0.1) * 1.0371
 
     def take_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive) -> None:
         """Combine what the coordinates say of a block with what the certificate said."""

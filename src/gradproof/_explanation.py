@@ -113,7 +113,9 @@ def gather_probes(
     claimed = lab.claimed[b]
     if lab.exhaustive is not None and claimed.size:
         measured = lab.exhaustive.blocks[b]
-        bars = 3 * measured.truncation + 6 * measured.spread + 1e-14 * np.abs(claimed)
+        # Where two values agreed with the claim, their truncation error was never measured: it is what they differ by.
+        unseen = np.where(measured.wrong, 0.0, 2 * np.abs(measured.discrepancy))
+        bars = 3 * measured.truncation + 6 * measured.spread + 1e-14 * np.abs(claimed) + unseen
         for j in range(claimed.size):
             if math.isfinite(bars[j]) and j not in measured.kinks:
                 value = float(claimed[j] + measured.discrepancy[j])

@@ -444,7 +444,11 @@ def test_a_reader_that_has_seen_enough_does_not_change_the_exit_code(write):
 def test_the_demo_tells_the_course_s_story(run):
     code, out, err = run("demo")
     assert (code, err) == (0, "")
+    out = " ".join(out.split())
     assert "difference = 2.919e-10" in out
+    assert "b1 is 4 × the true one" in out
+    assert "W2 is 2 × the true one" in out
+    assert "classic difference is 1.189e-7" in out
     assert "0.285093" in out
     assert "WRONG: the gradient is wrong in" in out
     assert "CORRECT: the gradient is correct" in out

@@ -536,3 +536,8 @@ def test_an_observer_is_made_without_arguments_and_is_silent_under_test(capsys):
     for event in SLOW:
         progress(event)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_second_point_starts_afresh():
+    events = [Planned(5, 0.01, "auto"), Evaluated(5, 1000, "lines"), Settled(Verdict.CORRECT)]
+    assert observe([*events, *events], seconds_each=0.15) == ""

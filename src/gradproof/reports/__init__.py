@@ -6,6 +6,8 @@ Only this package words reports for people; only the surfaces write them anywher
 from __future__ import annotations
 
 from gradproof.reports._progress import Progress as Progress
+from gradproof.reports._terminal import encodable as encodable
+from gradproof.reports._terminal import has_color as has_color
 from gradproof.reports._terminal import print_report as print_report
 from gradproof.reports._terminal import to_stream as to_stream
 from gradproof.reports._text import to_text as to_text

@@ -49,7 +49,7 @@ def faulty_coordinates(report: Report, width: int) -> list[Line]:
         Column("coordinate", flexible=True),
         Column("claimed", right=True),
         Column("numerical", right=True),
-        Column("claimed/numerical", right=True, optional=True),
+        Column("ratio", right=True, optional=True),
     )
     rows: list[list[Cell]] = [
         [

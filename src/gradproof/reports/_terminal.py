@@ -41,12 +41,26 @@ def print_report(report: Report, console: Console | None = None) -> None:
 
     console = console or Console()
     width = min(console.width, WIDEST_PAGE) if console.is_terminal else PLAIN_WIDTH
-    in_color = console.is_terminal and not console.no_color
+    in_color = has_color(console)
     # Written in one piece and past rich, which would end the process with code 1 (WRONG) where the reader has gone.
     with console.capture() as captured:
         for line in compose(report, width):
             console.print(_rich(line, console.encoding, in_color=in_color), soft_wrap=True, highlight=False)
     console.file.write(captured.get())
+
+
+def has_color(console: Console | None = None) -> bool:
+    """Say whether colour is wanted: on a terminal, unless NO_COLOR is set.
+
+    Parameters
+    ----------
+    console
+        Where to print; standard output by default.
+    """
+    from rich.console import Console
+
+    console = console or Console()
+    return console.is_terminal and not console.no_color and not console.is_dumb_terminal
 
 
 def _rich(line: Line, encoding: str, *, in_color: bool) -> Text:
