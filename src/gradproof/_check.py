@@ -11,13 +11,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradproof._errors import GradproofWarning, InconclusiveGradient, UsageError, WrongGradient
+from gradproof._errors import (
+    BudgetTooSmall,
+    GradproofError,
+    GradproofWarning,
+    InconclusiveGradient,
+    UsageError,
+    WrongGradient,
+)
 from gradproof._events import Evaluated, Event, Planned, Settled
 from gradproof._examination import Examination
 from gradproof._problem import Problem
 from gradproof._results import Report, Verdict
 from gradproof._self_test import self_test_results
-from gradproof._settings import DEFAULT_CONFIDENCE, Settings, Strategy
+from gradproof._settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Settings, Strategy
 
 Observer = Callable[[Event], None]
 POINTS_DRAWN = 3
@@ -47,7 +54,8 @@ def check_gradient(
     ----------
     cost
         Callable: point → J, a real number; ``(J, anything)`` with ``has_aux=True``, ``(J, gradient)`` with
-        ``claimed=True``. Or a `Problem`, which holds the next two arguments as well.
+        ``claimed=True``, ``((J, anything), gradient)`` with both. Or a `Problem`, which holds the next two arguments
+        as well.
     point
         θ: a number, an array, or nested dict, list, tuple, namedtuple or dataclass of them. Never written to.
     claimed
@@ -61,11 +69,11 @@ def check_gradient(
         "certificate": random directions, a dozen evaluations for any size. "coordinates": every coordinate, some 2N
         evaluations. "auto": the certificate, and every coordinate too where 2N ≤ 256.
     budget
-        Hard limit on calls of the cost; None for 1000 ("coordinates": whatever it takes).
+        Hard limit on calls of the cost, in all; None for 1000 a point ("coordinates": whatever it takes).
     seed
         Of the directions; None for a fresh one, which the report records.
     only, exclude
-        Name patterns (``fnmatch``) of blocks.
+        Patterns of the names of the blocks to check, or to hold constant: ``*`` and ``?`` stand for any characters.
     has_aux
         The cost returns ``(J, anything)``.
     points
@@ -108,11 +116,11 @@ def check_gradient(
     else:
         problem = Problem(cost, point, claimed, only=only, exclude=exclude, has_aux=has_aux)
     settings = Settings(
-        tolerance=tolerance,
-        confidence=confidence,
+        tolerance=_plain(tolerance),
+        confidence=_plain(confidence),
         strategy=strategy,
-        budget=budget,
-        seed=secrets.randbits(32) if seed is None else seed,
+        budget=_plain(budget),
+        seed=secrets.randbits(32) if seed is None else _plain(seed),
     )
     if points is None:
         return _check_one(problem, settings, observer, self_test=self_test)
@@ -197,22 +205,40 @@ def _check_points(
             meaning="Its values belong to one point only",
             remedy="Give claimed as a callable point → gradient, or True where the cost returns (J, gradient)",
         )
-    problems = [problem, *(problem.at(point) for point in others)]
+    count = 1 + len(others)
+    if settings.budget is not None and settings.budget < count * SMALLEST_BUDGET:
+        raise BudgetTooSmall(
+            f"budget is {settings.budget}, for {count} points",
+            meaning=f"Each of them takes {SMALLEST_BUDGET} calls of the cost at least",
+            remedy=f"Give at least {count * SMALLEST_BUDGET}, or fewer points",
+        )
     rank = [Verdict.CORRECT, Verdict.INCONCLUSIVE, Verdict.WRONG]
     worst: Report | None = None
     evaluations, seconds = 0, 0.0
-    for k, one in enumerate(problems):
-        report = _check_one(one, settings, observer, self_test=self_test)
+    for k in range(count):
+        # What one point leaves of its share goes to the others.
+        share = None if settings.budget is None else (settings.budget - evaluations) // (count - k)
+        try:
+            one = problem if k == 0 else problem.at(others[k - 1])
+            report = _check_one(one, replace(settings, budget=share), observer, self_test=self_test)
+        except GradproofError as error:
+            raise error.at(f"point {k + 1} of {count}") from error.__cause__
         evaluations += report.evaluations
         seconds += report.seconds
         if worst is None or rank.index(report.verdict) > rank.index(worst.verdict):
-            worst = replace(report, where=f"point {k + 1} of {len(problems)}")
+            worst = replace(report, where=f"point {k + 1} of {count}")
         if report.verdict is Verdict.WRONG:
             break
     assert worst is not None  # noqa: S101  # there is always a first point
     if worst.verdict is Verdict.CORRECT:
-        worst = replace(worst, where=f"all {len(problems)} points")
-    return replace(worst, evaluations=evaluations, seconds=seconds)
+        worst = replace(worst, where=f"all {count} points")
+    budget = worst.budget if settings.budget is None else settings.budget
+    return replace(worst, evaluations=evaluations, seconds=seconds, budget=budget)
+
+
+def _plain(number: Any) -> Any:
+    """Return a NumPy number as the Python number that it is."""
+    return number.item() if isinstance(number, np.generic) else number
 
 
 def _first_point(points: Any, seed: int | None) -> tuple[Any, Any]:

@@ -24,6 +24,8 @@ FOUR_POINTS: Final = 0.950
 """Standard deviations of the formulas of order 2 and 4, over noise/step."""
 CLAIM_ROUNDING: Final = 100.0
 """A coordinate is not called wrong for less than this many roundings of its block's norm."""
+BENT: Final = 0.02
+"""Slopes on both sides that differ by more than this share of the gradient are looked at again for a kink."""
 STEADY: Final = 0.02
 """Two steps that show the same discrepancy to this fraction confirm each other."""
 SAMPLE: Final = 3
@@ -45,6 +47,10 @@ class BlockMeasurement:
         Coordinates that could not be measured well enough.
     still
         Coordinates along which the cost does not change at all.
+    failed
+        Coordinates at which the cost could not be evaluated.
+    bent
+        Coordinates whose two slopes differ so much that there may be a kink, though their mean is what is claimed.
     kinks
         One-sided derivatives of the coordinates at a kink, of the cost itself.
     """
@@ -56,12 +62,13 @@ class BlockMeasurement:
     undecided: NDArray[np.bool_]
     still: NDArray[np.bool_]
     failed: NDArray[np.bool_]
+    bent: NDArray[np.bool_]
     kinks: dict[int, Kink] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, size: int) -> BlockMeasurement:
         """Return one of `size` coordinates that were not measured yet."""
-        flags = [np.zeros(size, dtype=bool) for _ in range(4)]
+        flags = [np.zeros(size, dtype=bool) for _ in range(5)]
         return cls(np.zeros(size), np.zeros(size), np.zeros(size), *flags)
 
 
@@ -142,6 +149,9 @@ class Exhaustive:
         measured.truncation[j] = 0.0
         measured.failed[j] = not (math.isfinite(up) and math.isfinite(down))
         measured.still[j] = bool(up == 0 and down == 0 and self.claimed[b][j] == 0)
+        typical = float(np.linalg.norm(self.claimed[b])) / math.sqrt(self.claimed[b].size)
+        jump = abs(up + down) / step / scale
+        measured.bent[j] = jump > BENT * max(abs(float(self.claimed[b][j])), typical) + 10 * measured.spread[j]
         return line
 
     def sweep_four(self, b: int, step: float) -> None:
@@ -188,6 +198,9 @@ class Exhaustive:
         for j in self.worst_first(b):
             if not self.blocks[b].wrong[j]:
                 self.judge(b, j)
+        for j in np.flatnonzero(self.blocks[b].bent & ~self.blocks[b].wrong):
+            if int(j) not in self.blocks[b].kinks:
+                self.judge(b, int(j))
 
     def worst_first(self, b: int) -> list[int]:
         measured = self.blocks[b]

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
 from gradproof._directions import FloatArray
-from gradproof._noise import POINTS, STANDS_OUT, Reading, read_table
+from gradproof._noise import BETWEEN, POINTS, STANDS_OUT, Reading, interpolation_weights, read_table, roughness
 from gradproof._results import Estimate, Kink
 from gradproof._statistics import student_quantile, within
 
 FIRST_STEP: Final = 3.0e-3 * 1.0371 * math.sqrt(math.pi / 3)
 """First step in units of the parameters' scale; the odd factor avoids steps at which a cost is exact by accident."""
-SHORTEN: Final = 1 / 30
-"""By how much a step that is far too long, or that sees a kink, is shortened."""
-SHORTEN_LOW_PRECISION: Final = 1 / 8
+SHORTEN: Final = 1 / (10 * math.pi)
+"""By how much a step that is far too long, or that sees a kink, is shortened: no ratio of small numbers, so that the
+values of a piecewise linear cost at both steps are not multiples of one number."""
+SHORTEN_LOW_PRECISION: Final = 1 / (8 * math.sqrt(math.pi / 3))
 """The same in float32 and below, where a kink drowns in the noise of much shorter steps."""
 SHORTEN_TO_FIT: Final = 1 / 100
 """By how much a step is shortened when the cost cannot be evaluated at its end."""
@@ -48,8 +49,8 @@ LONGEST: Final = 1.0e2
 """Most that one look may lengthen the step by."""
 ONE_SIDED_AMPLIFICATION: Final = 3.9
 """Standard deviation of the one-sided formula of order 3, over noise/step: √(11² + 18² + 9² + 2²)/6."""
-DISPLAY_ALPHA: Final = 2.0e-3
-"""Displayed error bars hold with probability 0.998 for the estimated noise."""
+DISPLAY_ALPHA: Final = 1.0e-3
+"""Displayed error bars hold with probability 0.999 for the estimated noise."""
 
 CENTRAL_6: Final = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60
 CENTRAL_4: Final = np.array([0, 1, -8, 0, 8, -1, 0]) / 12
@@ -112,7 +113,7 @@ class Table:
         """Bound the best formula's truncation error, h⁶φ⁽⁷⁾/140 in the middle and h⁶φ⁽⁷⁾/7 at the end.
 
         Nothing where the noise hides the fifth degree. Otherwise h⁷φ⁽⁷⁾ is taken as h⁵φ⁽⁵⁾ times the slowest fall
-        over two degrees that is seen, times ten; where they hardly fall, ten times the last correction is allowed.
+        over two degrees that is seen, times thirty; where they hardly fall, ten times the last correction is allowed.
         """
         plateau = self.reading.plateau
         if plateau < POINTS - 1:
@@ -125,7 +126,7 @@ class Table:
             best, next_, _ = self.derivatives()
             return 10 * abs(best - next_)
         fifth = max(float(d[4]), math.sqrt(float(d[3] * d[5])))
-        return 10 * rate * fifth / self.step / (140 if self.side == 0 else 7)
+        return 30 * rate * fifth / self.step / (140 if self.side == 0 else 7)
 
 
 class Pool:
@@ -149,13 +150,13 @@ class Pool:
         """Return the standard deviation of one value, and its degrees of freedom, where rounding alone costs `floor`."""
         degrees = sum(d for _, d, _ in self.readings)
         scaled = [n if f <= floor or n > ORDINARY * f else n * floor / f for n, _, f in self.readings]
-        squares = sum(d * n**2 for n, (_, d, _) in zip(scaled, self.readings, strict=True))
+        root = math.hypot(*(math.sqrt(d) * n for n, (_, d, _) in zip(scaled, self.readings, strict=True)))
         floor = max(floor, self.extra)
-        if squares > degrees * (ORDINARY * floor) ** 2:
-            return math.sqrt(squares / degrees), degrees
+        if root > math.sqrt(degrees) * ORDINARY * floor:
+            return root / math.sqrt(degrees), degrees
         # A prior of a few degrees of freedom at u|J|: ordinary rounding is known before it is seen.
         total = degrees + PRIOR_DEGREES
-        return max(math.sqrt((squares + PRIOR_DEGREES * (2 * floor) ** 2) / total), floor), total
+        return max(math.hypot(root, math.sqrt(PRIOR_DEGREES) * 2 * floor) / math.sqrt(total), floor), total
 
     def agrees(self, reading: Reading) -> bool:
         """Say whether a plateau is the noise that is known already."""
@@ -324,6 +325,9 @@ class _Search:
         self.open_side = 0
         self.too_long = math.inf
         self.lengthened = 0
+        self.checked_between = False
+        self.grained = False
+        self.looked_beyond = False
         self.kinked = False
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -332,18 +336,18 @@ class _Search:
         """Evaluate seven values about 0; None, and a note of the side that is open, where the cost fails."""
         if not any(3 * step == other.step for other in self.good):
             step = 3 * shorten_mantissa(step / 3)  # so that the third of it, looked at later, shares values
-        up, down = ends = self.line([3 * step, -3 * step])
-        inner = self.line([k * step for k in (-2, -1, 1, 2)]) if np.all(np.isfinite(ends)) else np.full(4, math.nan)
-        if not np.all(np.isfinite(inner)):
+        up, down = self.line([3 * step, -3 * step])
+        usable = math.isfinite(up) and math.isfinite(down)
+        if not usable or not np.all(np.isfinite(self.line([k * step for k in (-2, -1, 1, 2)]))):
             self.failed.append(step)
             self.open_side = 1 if math.isfinite(up) else -1 if math.isfinite(down) else self.open_side
             return None
-        return self.table(step, np.array([down, inner[0], inner[1], 0.0, inner[2], inner[3], up]))
+        return self.table(step, self.line([k * step for k in (-3, -2, -1, 0, 1, 2, 3)]))
 
     def look_aside(self, step: float, side: int) -> Table | None:
         """Evaluate seven values on one side of 0."""
         step = shorten_mantissa(step)
-        values = np.concatenate([[0.0], self.line([side * k * step for k in range(1, POINTS)])])
+        values = self.line([side * k * step for k in range(POINTS)])
         return self.table(step, values, side) if np.all(np.isfinite(values)) else None
 
     def table(self, step: float, values: FloatArray, side: int = 0) -> Table:
@@ -352,10 +356,26 @@ class _Search:
             values,
             self.line.magnitude(POINTS * step),
             self.line.unit_roundoff,
-            granularity=self.line.granularity,
+            granularity=self.granularity(values),
             sensitivity=slope * self.scale,
         )
         return Table(step, values, reading, side)
+
+    def granularity(self, values: FloatArray) -> float:
+        """Return the spacing of the cost's values where a table shows it as noise: multiples of a step are no rounding."""
+        spacing = self.line.granularity
+        seen = [values, *(table.values for table in (*self.suspects, *self.good))]
+        return spacing if spacing > 0 and any(roughness(v) >= 0.02 * spacing for v in seen) else 0.0
+
+    def reread(self) -> None:
+        """The granularity of the cost has come to light: read all tables again with it."""
+        tables = [self.table(table.step, table.values, table.side) for table in (*self.good, *self.suspects)]
+        self.good = [table for table in tables if not table.reading.high]
+        self.suspects = [table for table in tables if table.reading.high]
+        self.too_long = min((table.step for table in self.suspects), default=math.inf)
+        self.pool.readings.clear()
+        for table in self.good:
+            self.pool.add(table.reading)
 
     # -- deciding where to look next ---------------------------------------------------------------------------------
 
@@ -368,6 +388,20 @@ class _Search:
             self.try_one_side()
         return self.conclude()
 
+    def too_far_apart(self, table: Table) -> bool:
+        """Look between the points: a frequency far above the step's looks smooth on equally spaced ones."""
+        if self.target > 0 or self.line.evaluations >= self.limit or table.reading.stuck:
+            return False
+        place = shorten_mantissa(BETWEEN * table.step)
+        value = self.line([-3 * table.step, place, 3 * table.step])[1]
+        weights = interpolation_weights()
+        expected = float(weights @ table.values)
+        slope = table.derivatives()[0]
+        expected += slope * (place - BETWEEN * table.step)
+        noise, _ = self.pool.level(table.reading.floor)
+        rounding = 4 * self.line.unit_roundoff * self.sensitivity(table)
+        return not within(value - expected, 12 * noise + rounding + 4 * table.step * table.truncation())
+
     def after_failure(self, step: float) -> float:
         """The cost failed at this step: shorten it, unless shorter ones were fine already."""
         self.too_long = min(self.too_long, step)
@@ -376,6 +410,14 @@ class _Search:
 
     def after(self, table: Table) -> float:
         """Judge a table; return the next step to look at, 0 for enough."""
+        if not self.grained and self.granularity(table.values) > 0:
+            self.grained = True
+            self.suspects.append(table)
+            self.reread()
+            longest = max(self.good, key=lambda t: t.step, default=None)
+            if longest is not None:
+                return self.better_step(longest) or self.second_opinion()
+            table = self.suspects.pop()
         if table.reading.high and not self.pool.agrees(table.reading):
             self.suspects.append(table)
             self.too_long = min(self.too_long, table.step)
@@ -392,15 +434,16 @@ class _Search:
                 self.good.remove(other)  # the longer step is the likelier to mislead
                 self.suspects.append(other)
                 self.too_long = min(self.too_long, other.step)
+        if not self.checked_between:
+            self.checked_between = True
+            if self.too_far_apart(table):
+                self.suspects.append(table)
+                self.too_long = min(self.too_long, table.step)
+                self.checked_between = False
+                return table.step * self.shorten
         self.good.append(table)
         self.pool.add(table.reading)
-        for other in [s for s in self.suspects if s.reading.noise <= self.line.granularity]:
-            self.suspects.remove(other)  # its plateau was the rounding of the result, which is visible now
-            self.good.append(other)
-            self.pool.add(other.reading)
-            self.too_long = min((t.step for t in self.suspects), default=math.inf)
-        longest = max(self.good, key=lambda table: table.step)
-        return self.better_step(longest if self.line.granularity else table) or self.second_opinion()
+        return self.better_step(table) or self.second_opinion()
 
     def contradict(self, one: Table, two: Table) -> bool:
         return not within(one.derivatives()[0] - two.derivatives()[0], self.bar(one) + self.bar(two))
@@ -422,7 +465,7 @@ class _Search:
                 return 0.0
             steady = table.reading.noise >= before.reading.noise / 4
             small = table.reading.noise <= SMALL_NOISE * self.line.magnitude(0.0)
-            if steady and (small or len(self.suspects) > 2):
+            if steady and (small or (len(self.suspects) > 2 and irregular(table))):
                 return self.accept_noise()
         return table.step * self.shorten
 
@@ -451,8 +494,11 @@ class _Search:
             factor = (3 * noise / reading.coefficients[-1]) ** (1 / 6)
             shorter = table.step * min(max(factor, SHORTEN), 0.5)
             return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter
+        if reading.stuck and self.suspects and not self.looked_beyond:
+            self.looked_beyond = True  # constant here, jumps there: a coarse granularity shows at a longer step
+            return 10 * max(other.step for other in self.suspects)
         longer = table.step * (LONGEST if reading.stuck else min(reading.room(), LONGEST))
-        if longer < 2.5 * table.step or longer >= 0.5 * self.too_long or self.lengthened >= 2:
+        if longer < 2.5 * table.step or longer >= 0.5 * self.too_long or self.lengthened >= 3:
             return 0.0
         self.lengthened += 1
         return longer
@@ -473,7 +519,9 @@ class _Search:
         if best <= max(self.target, 1e-9 * size) or self.line.evaluations + POINTS - 1 > self.limit + POINTS:
             return
         table = self.look_aside(self.first_step / 2, self.open_side)
-        if table is not None and not table.reading.high:
+        if table is None or table.reading.high:
+            return
+        if all(not self.contradict(table, other) for other in self.good):
             self.good.append(table)
             self.pool.add(table.reading)
 
@@ -486,7 +534,8 @@ class _Search:
     def bar(self, table: Table) -> float:
         """Half-width of a table's derivative."""
         degrees = self.pool.level(table.reading.floor)[1]
-        return table.truncation() + student_quantile(degrees, self.alpha) * self.spread(table)
+        rounding = 4 * self.line.unit_roundoff * abs(table.derivatives()[0])
+        return table.truncation() + student_quantile(degrees, self.alpha) * self.spread(table) + rounding
 
     def conclude(self) -> Estimate:
         if self.kinked:
@@ -503,10 +552,24 @@ class _Search:
             return self.estimate(best, bar, trusted=not rivals)
         if not self.suspects:
             return self.nothing()
+        near = self.kink_beside_point()
+        if near is not None:
+            return self.at_kink(near)
         best = min(self.suspects, key=lambda table: table.step)
         others = [d for t in self.suspects[-2:] for d in t.derivatives()]
         bar = max([self.bar(best), *(3 * abs(best.derivatives()[0] - d) for d in others)])
         return self.estimate(best, bar, trusted=False)
+
+    def kink_beside_point(self) -> Table | None:
+        """Return the table that shows best a jump of the slope so near that no step resolves it."""
+        tables = [table for table in self.suspects if table.side == 0]
+        if len(tables) < 2:  # noqa: PLR2004
+            return None
+        best = min(tables, key=lambda table: _one_sided(table)[2])
+        left, right, bar = _one_sided(best)
+        others = [_one_sided(table) for table in tables if table.step > best.step / 100 and table is not best]
+        steady = any(within((r - l) - (right - left), 0.25 * abs(right - left) + b) for l, r, b in others)
+        return best if abs(right - left) > 8 * bar and steady else None
 
     def estimate(self, table: Table, bar: float, *, trusted: bool = True) -> Estimate:
         side = {0: "central", 1: "forward", -1: "backward"}[table.side]
@@ -559,6 +622,12 @@ class _Search:
         )
 
 
+def irregular(table: Table) -> bool:
+    """Say whether the values go up and down: a step function or a saturated one is no noise, however steady."""
+    changes = np.sign(np.diff(table.values))
+    return int(np.count_nonzero(changes[1:] * changes[:-1] < 0)) > 1
+
+
 def shorten_mantissa(step: float) -> float:
     """Round to 44 bits, so that small multiples of the step are exact and values are found again by them."""
     mantissa, exponent = math.frexp(step)
@@ -593,16 +662,3 @@ def _is_kink(long: Table, short: Table) -> bool:
     steady = within(jump - long_jump, 0.25 * abs(jump) + long_bar)
     alone = bar <= 3 * long_bar * short.step / long.step + noise
     return clear and steady and alone
-
-
-def complex_step(derivative: complex, scale: float) -> float:
-    """Return Im J(θ + i h v)/h (Squire & Trapp, SIAM Review 40 (1998) 110)."""
-    return derivative.imag / scale
-
-
-def shift(estimate: Estimate, by: float) -> Estimate:
-    """Add a known number to an estimate: from the discrepancy's derivative to the cost's."""
-    kink = estimate.kink
-    if kink is not None:
-        kink = replace(kink, left=kink.left + by, right=kink.right + by)
-    return replace(estimate, value=estimate.value + by, kink=kink)

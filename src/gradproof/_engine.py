@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,9 +16,13 @@ from gradproof._errors import CostRaised, MutatedInput, NonFiniteCost, NotScalar
 from gradproof._noise import POINTS, granularity_of
 from gradproof._problem import Problem
 from gradproof._settings import UNIT_ROUNDOFF
+from gradproof.adapters import kind_of
 
 ENOUGH_VALUES: Final = 7
 """Distinct values after which the precision in which they are returned is read off them."""
+RECENT: Final = 64
+"""Latest values, from which a visible rounding of the cost is read."""
+NARROW: Final = {"float16": np.float16, "float32": np.float32}
 
 
 class BudgetSpent(Exception):  # noqa: N818  # the sentence's subject; never leaves the library
@@ -73,7 +79,9 @@ class Engine:
         self.claimed: tuple[FloatArray, ...] | None = None
         self.cost_dtype = "float64"
         self.last_error = ""
-        self._values: list[float] = []
+        self._values: deque[float] = deque(maxlen=RECENT)
+        self._distinct: set[float] = set()
+        self._narrow = dict.fromkeys(NARROW, True)
         self._cached: tuple[Direction, list[FloatArray | None]] | None = None
 
     # -- the point itself --------------------------------------------------------------------------------------------
@@ -111,7 +119,7 @@ class Engine:
                 f"the cost returns {error}",
                 where="cost(point)",
                 meaning="A gradient is checked against one real number",
-                remedy="Return one real number, for instance a sum or a mean",
+                remedy=self._instead_of(answer),
             ) from None
         written = self.problem.mutated(given)
         if written:
@@ -128,7 +136,8 @@ class Engine:
                 meaning="The cost has no derivative where it is not finite",
                 remedy="Check at a point where the cost is finite",
             )
-        self._values.append(value)
+        self._keep(value)
+        self._evaluated()
         return value, gradient
 
     def evaluate_claim(self) -> tuple[FloatArray, ...]:
@@ -158,20 +167,36 @@ class Engine:
                 meaning="It would change the parameters that it differentiates at (your own arrays are untouched)",
                 remedy="Copy the parameters inside the function before changing them in place",
             )
-        return tuple(np.array(flat) for flat in self.problem.claimed_values(answer))  # the function may reuse its memory
+        return self.problem.claimed_values(answer)
 
     def _take_apart(self, answer: Any) -> tuple[float, Any]:
         gradient = None
         if self.problem.claimed is True:
-            if not isinstance(answer, tuple) or len(answer) < 2:
-                raise TypeError(f"{type(answer).__name__} alone, but claimed=True promises (J, gradient)")
-            answer, gradient = answer[0], answer[1]
-        elif self.problem.has_aux:
-            if not isinstance(answer, tuple) or len(answer) < 2:
-                raise TypeError(f"{type(answer).__name__} alone, but has_aux=True promises (J, anything)")
-            answer = answer[0]
+            answer, gradient = _pair(answer, f"claimed=True promises {self._promised}")
+        if self.problem.has_aux:
+            answer, _ = _pair(answer, f"has_aux=True promises {self._promised}")
         value, self.cost_dtype = self.problem.adapter.scalar(answer)
         return value, gradient
+
+    @property
+    def _promised(self) -> str:
+        value = "(J, anything)" if self.problem.has_aux else "J"
+        return f"({value}, gradient)" if self.problem.claimed is True else value
+
+    def _instead_of(self, answer: Any) -> str:
+        """Say what a cost should return instead."""
+        if answer is None:
+            return "Does the cost lack a return statement?"
+        if self._promised != "J":
+            return f"Return {self._promised}, J being one real number"
+        if isinstance(answer, (tuple, list)) and len(answer) > 1:
+            return "Return J alone, or say has_aux=True where the cost returns (J, anything) and claimed=True where it returns (J, gradient)"
+        shape = getattr(answer, "shape", ())
+        if math.prod(shape) == 1 and shape:
+            return "It holds one number: return it with .item(), or sum over the axes that are left"
+        if isinstance(answer, complex) or getattr(getattr(answer, "dtype", None), "kind", "") == "c":
+            return "Return its real part, or the square of its absolute value, whichever is meant"
+        return "Return one real number, for instance a sum or a mean" if shape else "Return one real number"
 
     # -- displaced points --------------------------------------------------------------------------------------------
 
@@ -200,12 +225,13 @@ class Engine:
             error = f"{type(raised).__name__}: {raised}"
         if not error and not math.isfinite(value):
             error, value = f"J is {value}", math.nan
+        if not error and not math.isfinite(claimed_change):
+            error, value = "the displaced parameters exceed the range of their precision", math.nan
         if error:
             self.last_error = f"at θ {displacement.step:+.3g}·v: {error}"
         else:
-            self._values.append(value)
-        if self.on_evaluated is not None:
-            self.on_evaluated(self.evaluations)
+            self._keep(value)
+        self._evaluated()
         return Evaluation(value, claimed_change, error)
 
     def _displace(self, displacement: Displacement) -> tuple[Any, float]:
@@ -232,6 +258,29 @@ class Engine:
         pairs = zip(vectors, self._components(direction), strict=True)
         return sum((float(vector @ part) for vector, part in pairs if part is not None), 0.0)
 
+    def evaluate_complex(self, block: int, index: int, step: float) -> float | None:
+        """Return Im J(θ + i·step·e)/step for one coordinate; None where the cost does not allow it.
+
+        Source: Squire & Trapp, SIAM Review 40 (1998) 110. There is no cancellation, and no truncation worth the name;
+        but a cost that takes moduli, real parts or casts gives garbage in silence: the answer is a claim, no truth.
+        """
+        point = self.problem.complex_point(block, index, step)
+        if self.evaluations + 1 > self.budget:
+            raise BudgetSpent
+        self._count()
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("error")  # a discarded imaginary part is a warning only
+                answer = self.problem.cost(point)
+        except Exception:
+            return None
+        if isinstance(answer, tuple) and (self.problem.has_aux or self.problem.claimed is True):
+            answer = answer[0]
+        if not (isinstance(answer, (complex, np.complexfloating)) or (isinstance(answer, np.ndarray) and answer.dtype.kind == "c")):
+            return None
+        derivative = float(np.imag(answer)) / step if np.shape(answer) == () else math.nan
+        return derivative if math.isfinite(derivative) else None
+
     def repeat(self) -> float:
         """Evaluate J(θ) again; NaN where it fails."""
         if self.evaluations + 1 > self.budget:
@@ -242,10 +291,25 @@ class Engine:
                 value, _ = self._take_apart(self.problem.cost(self.problem.point_copy()))
         except Exception:
             return math.nan
+        finally:
+            self._evaluated()
         return value
 
     def _count(self) -> None:
         self.evaluations += 1
+
+    def _evaluated(self) -> None:
+        if self.on_evaluated is not None:
+            self.on_evaluated(self.evaluations)
+
+    def _keep(self, value: float) -> None:
+        """Take in a value of the cost: what it says of the precision in which the cost is computed."""
+        self._values.append(value)
+        if len(self._distinct) < ENOUGH_VALUES:
+            self._distinct.add(value)
+        with np.errstate(all="ignore"):
+            for kind, dtype in NARROW.items():
+                self._narrow[kind] = self._narrow[kind] and float(dtype(value)) == value
 
     # -- what the values say of themselves ---------------------------------------------------------------------------
 
@@ -254,18 +318,14 @@ class Engine:
         """The lowest precision that is at work: of the blocks, of the cost's type, of the values themselves."""
         kinds = {self.cost_dtype, *(block.dtype for block in self.problem.all_blocks)}
         lowest = max(kinds, key=lambda kind: UNIT_ROUNDOFF.get(kind, 0.0))
-        distinct = np.unique(np.array(self._values))
-        if lowest == "float64" and distinct.size >= ENOUGH_VALUES:
-            with np.errstate(all="ignore"):
-                for kind, dtype in (("float16", np.float16), ("float32", np.float32)):
-                    if np.array_equal(distinct.astype(dtype).astype(np.float64), distinct):
-                        return kind
+        if lowest == "float64" and len(self._distinct) >= ENOUGH_VALUES:
+            return next((kind for kind, fits in self._narrow.items() if fits), lowest)
         return lowest
 
     @property
     def granularity(self) -> float:
         """Spacing of the values where the cost rounds its result visibly, else 0."""
-        return granularity_of(np.array(self._values[-64:]), UNIT_ROUNDOFF[self.cost_dtype])
+        return granularity_of(np.array(self._values), UNIT_ROUNDOFF[self.cost_dtype])
 
     def line(self, direction: Direction, base: float) -> EngineLine:
         """Return φ(t) − φ(0) along a direction, less what is claimed."""
@@ -320,27 +380,42 @@ class CoordinateLine(EngineLine):
     """φ along one coordinate where nothing is claimed: the rounding of the displacement is taken out all the same.
 
     The displacement δ(t) that was representable differs from t by rounding; J changes by slope · (δ(t) − t) too much.
-    The slope is read off the first values, which is accurate enough for a correction of the size of u. The engine's
+    The slope is read off the values, which is accurate enough for a correction of the size of u. The engine's
     ``claimed`` must be 1 for the coordinate and 0 elsewhere, so that the claimed change is δ(t).
     """
 
-    slope: float | None = None
-
     def __call__(self, steps: Sequence[float]) -> FloatArray:
-        """Return φ(t) − φ(0) for the exact t."""
+        """Return φ(t) − φ(0) for the exact t; the slope is that of the values that are asked for together."""
         super().__call__(steps)
         picked = [self.known[t] for t in steps]
-        if self.slope is None:
-            moved = [e for e in picked if not e.error and e.claimed_change != 0]
-            if moved:
-                high, low = max(moved, key=lambda e: e.claimed_change), min(moved, key=lambda e: e.claimed_change)
-                if high is low:
-                    self.slope = (high.value - self.base) / high.claimed_change
-                else:
-                    self.slope = (high.value - low.value) / (high.claimed_change - low.claimed_change)
-        slope = self.slope or 0.0
-        return np.array([(e.value - self.base) - slope * (e.claimed_change - t) for e, t in zip(picked, steps, strict=True)])
+        slope = self.slope([e for e in picked if not e.error and e.claimed_change != 0])
+        return np.array(
+            [(e.value - self.base) - slope * (e.claimed_change - t) for e, t in zip(picked, steps, strict=True)]
+        )
+
+    def slope(self, moved: Sequence[Evaluation]) -> float:
+        """Return the secant through the outermost values, or through the point itself and the only one."""
+        if not moved:
+            return 0.0
+        high = max(moved, key=lambda e: e.claimed_change)
+        low = min(moved, key=lambda e: e.claimed_change)
+        if high is low:
+            return (high.value - self.base) / high.claimed_change
+        return (high.value - low.value) / (high.claimed_change - low.claimed_change)
 
     def magnitude(self, reach: float) -> float:
         """Return the largest |J| among the values with |t| ≤ reach."""
         return max(abs(e.value) for t, e in self.known.items() if abs(t) <= reach and not e.error)
+
+
+def _pair(answer: Any, promise: str) -> tuple[Any, Any]:
+    """Return the first two of what the cost returned.
+
+    Raises
+    ------
+    TypeError
+        Where it did not keep its promise.
+    """
+    if not isinstance(answer, (tuple, list)) or len(answer) < 2:  # noqa: PLR2004
+        raise TypeError(f"{kind_of(answer)}, but {promise}")
+    return answer[0], answer[1]

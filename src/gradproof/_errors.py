@@ -56,6 +56,11 @@ class GradproofError(Exception):
         parts = [head, *(part for part in (meaning, remedy) if part)]
         super().__init__(" ".join(part if part.endswith((".", "?", "!", "\n")) else f"{part}." for part in parts))
 
+    def at(self, place: str) -> GradproofError:
+        """Return the same error with a place put before where it was seen: one of several points, say."""
+        where = f"{place}, {self.where}" if self.where else place
+        return type(self)(self.seen, where=where, meaning=self.meaning, remedy=self.remedy)
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by parts, so that an error crosses a process with all it knows."""
         state = {"where": self.where, "meaning": self.meaning, "remedy": self.remedy}

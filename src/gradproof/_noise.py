@@ -20,6 +20,10 @@ from gradproof._directions import FloatArray
 
 POINTS: Final = 7
 """Equally spaced values in a table: enough for a formula of order 6 and a plateau beside it."""
+BETWEEN: Final = 0.3819660112501051
+"""A place between the points (2 less the golden ratio) at which a value shows whether they were too far apart."""
+FEWEST_LEVELS: Final = 4
+"""Distinct values that show a granularity where many values fall on few: a saturated cost has three at most."""
 STANDS_OUT: Final = 4.0
 """A coefficient this many times above the later ones is signal, not noise (ECNoise's factor)."""
 FAR_ABOVE_ROUNDING: Final = 1000.0
@@ -36,6 +40,17 @@ def gram_polynomials() -> FloatArray:
     rows: FloatArray = basis.T.copy()
     rows.setflags(write=False)
     return rows
+
+
+@lru_cache(maxsize=1)
+def interpolation_weights() -> FloatArray:
+    """Return the weights with which seven values about 0 give the value at `BETWEEN` steps, by Lagrange's formula."""
+    grid = np.arange(POINTS, dtype=float) - (POINTS - 1) / 2
+    others = [np.delete(grid, k) for k in range(POINTS)]
+    weights: FloatArray = np.array(
+        [np.prod((BETWEEN - rest) / (x - rest)) for x, rest in zip(grid, others, strict=True)]
+    )
+    return weights
 
 
 @lru_cache(maxsize=1)
@@ -107,6 +122,8 @@ class Reading:
         fastest = self.noise / c[last - 1]
         seen = [c[1] / c[0] if last == 2 else math.sqrt(c[last - 1] / c[last - 3])] if last > 1 and c[0] > 0 else []  # noqa: PLR2004
         rate = min([fastest, *(3 * fall for fall in seen)])
+        if rate == 0:
+            return math.inf
         return float((fastest * rate ** (last - 6)) ** (1 / 6))
 
 
@@ -133,13 +150,18 @@ def read_table(
     Reading
     """
     coefficients = np.abs(gram_polynomials() @ values)[1:]
+    stuck = int(np.count_nonzero(np.diff(values) == 0)) >= (POINTS - 1) // 2
     # A uniform error of ±q/2 has the standard deviation q/√12.
     floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
     far = FAR_ABOVE_ROUNDING if unit_roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION  # noqa: PLR2004
     suspicious = max(far * unit_roundoff * (magnitude + sensitivity), granularity)
     plateau, noise, degrees = _plateau(coefficients, floor)
-    stuck = int(np.count_nonzero(np.diff(values) == 0)) >= (POINTS - 1) // 2
     return Reading(tuple(float(c) for c in coefficients), plateau, noise, degrees, floor, suspicious, stuck)
+
+
+def roughness(values: FloatArray) -> float:
+    """Return the mean size of the coefficients of degree 3 to 6: the noise, where the step is short."""
+    return float(np.mean(np.abs(gram_polynomials()[3:] @ values)))
 
 
 def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]:
@@ -162,19 +184,30 @@ def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]
 
 
 def granularity_of(values: FloatArray, unit_roundoff: float) -> float:
-    """Return the power of ten of which all values are multiples, where that is visibly coarser than rounding; else 0.
+    """Return the spacing of which all values are multiples apart, where that is visibly coarser than rounding; else 0.
 
-    Seven values or more that agree with a multiple to 2 % of the spacing do so by accident with probability below
-    0.04⁷.
+    A cost that rounds its result (to six decimals, to a grid of its own) takes few distinct values, or values whose
+    distances are all multiples of the smallest one, to 2 % of it: by accident with probability below 0.04⁶.
     """
-    finite = np.unique(values[np.isfinite(values)])
-    if finite.size < POINTS:
+    finite = np.sort(values[np.isfinite(values)])
+    if finite.size < 2 * POINTS - 1:  # one table alone of a piecewise linear cost looks the same
         return 0.0
-    rounding = 4 * unit_roundoff * float(np.max(np.abs(finite)))
-    for exponent in range(3, -16, -1):
-        spacing = 10.0**exponent
+    rounding = 4 * unit_roundoff * float(max(abs(finite[0]), abs(finite[-1])))
+    gaps = np.diff(finite)
+    gaps = gaps[gaps > rounding]
+    if gaps.size == 0 or rounding > 0.02 * float(gaps.min()):
+        return 0.0
+    levels = gaps.size + 1
+    few = 2 * levels <= finite.size
+    if levels < (FEWEST_LEVELS if few else POINTS):
+        return 0.0
+    distances = finite - finite[0]
+    for divisor in (1, 2, 3):
+        spacing = float(gaps.min()) / divisor
+        spacing = float(distances[-1]) / round(float(distances[-1]) / spacing)  # the span is known best
         if rounding > 0.02 * spacing:
             return 0.0
-        if float(np.max(np.abs(finite - np.round(finite / spacing) * spacing))) <= rounding:
+        off = np.abs(distances - np.round(distances / spacing) * spacing)
+        if float(off.max()) <= rounding:
             return spacing
     return 0.0

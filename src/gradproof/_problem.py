@@ -1,12 +1,13 @@
 """The user's problem: named blocks, and every check of what was given.
 
 A point is a number, an array, or any nesting of dict, list, tuple, namedtuple and dataclass; its arrays are called
-blocks, and a block's name is the path to it as Python would write it.
+blocks, and a block's name is the path to it as Python would write it. None within a container is no parameter: it
+stays where it is.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import fnmatch
 import math
 from collections.abc import Callable, Sequence
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import optree
 
+from gradproof._containers import LONE_NAME, flatten, unknown_container
 from gradproof._directions import FloatArray
 from gradproof._errors import (
     EmptyProblem,
@@ -25,12 +26,12 @@ from gradproof._errors import (
     UnknownName,
     UsageError,
 )
-from gradproof.adapters import Adapter, adapter_for
+from gradproof.adapters import Adapter, adapter_for, kind_of
 
-NAMESPACE: Final = "gradproof"
-LONE_NAME: Final = "point"
 SHOWN: Final = 6
 """How many names or positions an error message lists."""
+CHUNK: Final = 65536
+"""Entries of a block that are compared at once, so that no further vector of its size is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,10 @@ class Problem:
         The claimed gradient in the point's structure; or a callable point → that structure; or True where the cost
         returns it.
     only, exclude
-        Name patterns (``fnmatch``) of the blocks to check, or to leave alone.
+        Patterns of the names of the blocks to check, or to hold constant: ``*`` and ``?`` stand for any characters,
+        and brackets for themselves. What is held constant may be of any type.
     has_aux
-        The cost returns ``(J, anything)``.
+        The cost returns ``(J, anything)``; ``((J, anything), gradient)`` with ``claimed=True``.
 
     Raises
     ------
@@ -83,7 +85,21 @@ class Problem:
     ) -> None:
         if not callable(cost):
             raise UsageError(
-                f"cost is {_kind(cost)}", meaning="It must be callable", remedy="Give a function point → a real number"
+                f"cost is {kind_of(cost)}",
+                meaning="It cannot be called",
+                remedy="Give a function of the point that returns a real number",
+            )
+        if point is None:
+            raise UsageError(
+                "point is None",
+                meaning="A gradient is checked at a point, and none was given",
+                remedy="Give the parameters: a number, an array, or a dict, list, tuple or dataclass of them",
+            )
+        if claimed is None:
+            raise ShapeMismatch(
+                "claimed is None",
+                meaning="There is no gradient to check",
+                remedy="Give the gradient in the point's structure, a callable that returns it, or True where the cost returns (J, gradient)",
             )
         self.cost = cost
         self.point = point
@@ -91,21 +107,21 @@ class Problem:
         self.has_aux = has_aux
         self._only, self._exclude = only, exclude
         names, leaves, self._treespec = flatten(point)
-        self.adapter: Adapter = adapter_for(list(zip(names, leaves, strict=True)))
+        self._lone = len(leaves) == 1 and leaves[0] is point
+        chosen = [k for k in _chosen(names, only, exclude) if 0 not in getattr(leaves[k], "shape", ())]
+        self.adapter: Adapter = adapter_for([(names[k], leaves[k]) for k in chosen])
+        self.selected = tuple(chosen)
         self.all_blocks = tuple(
-            _block(name, leaf, self.adapter) for name, leaf in zip(names, leaves, strict=True)
+            _block(name, leaf, self.adapter) if k in set(chosen) else _held(name, leaf, self.adapter)
+            for k, (name, leaf) in enumerate(zip(names, leaves, strict=True))
         )
-        self._leaves = tuple(self.adapter.copy(leaf) for leaf in leaves)
-        self.selected, self.skipped = _select(self.all_blocks, only, exclude)
         self.blocks = tuple(self.all_blocks[k] for k in self.selected)
+        self.skipped = tuple(block.name for k, block in enumerate(self.all_blocks) if k not in set(chosen))
+        if not self.blocks:
+            raise _nothing_to_check(self.all_blocks, only, exclude)
+        self._leaves = tuple(self._copied(leaf) for leaf in leaves)
         self.values = tuple(self.adapter.flat_view(self._leaves[k]) for k in self.selected)
         _check_finite_point(self.blocks, self.values)
-        if claimed is None:
-            raise ShapeMismatch(
-                "claimed is None",
-                meaning="There is no gradient to check",
-                remedy="Give the gradient in the point's structure, a callable that returns it, or True where the cost returns (J, gradient)",
-            )
 
     def at(self, point: Any) -> Problem:
         """Return the same problem at another point."""
@@ -118,7 +134,14 @@ class Problem:
 
     def point_copy(self) -> Any:
         """Return the point anew, sharing no memory with the user's."""
-        return self._treespec.unflatten([self.adapter.copy(leaf) for leaf in self._leaves])
+        return self._treespec.unflatten([self._copied(leaf) for leaf in self._leaves])
+
+    def _copied(self, leaf: Any) -> Any:
+        try:
+            self.adapter.describe(leaf)
+        except TypeError:
+            return copy.deepcopy(leaf)  # held constant, of any type
+        return self.adapter.copy(leaf)
 
     def displaced(
         self, values: list[FloatArray | None], claimed: Sequence[FloatArray] | None
@@ -146,17 +169,27 @@ class Problem:
             i = position_of.get(k)
             new = None if i is None else values[i]
             if i is None or new is None:
-                leaves[k] = self.adapter.copy(leaf)
+                leaves[k] = self._copied(leaf)
                 continue
             values[i] = None
-            exact = self.all_blocks[k].dtype == "float64"
-            leaves[k] = self.adapter.from_flat(new, leaf)
-            if claimed is not None:
-                if not exact:
-                    new = self.adapter.to_flat(leaves[k])
-                change = new - self.values[i]
-                total += float(claimed[i] @ change)
+            with np.errstate(all="ignore"):  # what is too long for the block's precision is infinite, and fails as such
+                leaves[k] = self.adapter.from_flat(new, leaf)
+                if claimed is not None:
+                    if self.all_blocks[k].dtype != "float64":
+                        new = self.adapter.flat_view(leaves[k])
+                    total += _change(claimed[i], new, self.values[i])
         return self._treespec.unflatten(leaves), total
+
+    def complex_point(self, block: int, index: int, step: float) -> Any:
+        """Return the point in complex numbers, with one coordinate of a selected block displaced by i·step."""
+        leaves: list[Any] = []
+        for k, leaf in enumerate(self._leaves):
+            flat = np.array(self.adapter.flat_view(leaf), dtype=np.complex128)
+            if k == self.selected[block]:
+                flat[index] += 1j * step
+            shape = self.all_blocks[k].shape
+            leaves.append(flat.reshape(shape) if isinstance(leaf, np.ndarray) else complex(flat[0]))
+        return self._treespec.unflatten(leaves)
 
     def assembled(self, values: Sequence[FloatArray]) -> Any:
         """Return flat values of the selected blocks in the point's structure, NaN in blocks that were left out."""
@@ -173,14 +206,23 @@ class Problem:
             names, leaves, _ = flatten(given)
         except UsageError:
             return [LONE_NAME]
-        if names != [block.name for block in self.all_blocks]:
-            return sorted(set(names) ^ {block.name for block in self.all_blocks})
-        return [
+        found = dict(zip(names, leaves, strict=True))
+        changed = [
             block.name
-            for block, leaf, mine in zip(self.all_blocks, leaves, self._leaves, strict=True)
-            if np.shape(leaf) != np.shape(mine)
-            or not np.array_equal(self.adapter.to_flat(leaf), self.adapter.to_flat(mine), equal_nan=True)
+            for block, mine in zip(self.all_blocks, self._leaves, strict=True)
+            if block.name not in found or not self._equal(found[block.name], mine)
         ]
+        known = {block.name for block in self.all_blocks}
+        return changed + [name for name in names if name not in known]
+
+    def _equal(self, leaf: Any, mine: Any) -> bool:
+        if type(leaf) is not type(mine) or getattr(leaf, "shape", ()) != getattr(mine, "shape", ()):
+            return False
+        try:
+            one, two = self.adapter.flat_view(leaf), self.adapter.flat_view(mine)
+        except (TypeError, ValueError):
+            return True  # held constant, of a type that has no values to compare
+        return np.array_equal(one, two, equal_nan=True)
 
     def claimed_values(self, claimed: Any) -> tuple[FloatArray, ...]:
         """Check a claimed gradient's structure against the point's; return the selected blocks, flat, in float64.
@@ -190,165 +232,151 @@ class Problem:
         ShapeMismatch, NotDifferentiable
             Naming the block, with both sides shown.
         """
-        if len(self.all_blocks) == 1 and isinstance(claimed, (list, tuple)) and self.all_blocks[0].name == LONE_NAME:
+        if self._lone and isinstance(claimed, (list, tuple)):
             claimed = _as_array(claimed)
-        names, leaves, _ = flatten(claimed, what="claimed")
+        names, leaves, _ = flatten(claimed, what="claimed gradient")
         by_name = dict(zip(names, leaves, strict=True))
         wanted = [block.name for block in self.all_blocks]
-        if set(by_name) != set(wanted):
-            missing_selected = [block.name for block in self.blocks if block.name not in by_name]
-            extra = [name for name in names if name not in wanted]
-            if missing_selected or extra:
-                raise _structure_mismatch(wanted, names)
+        if any(block.name not in by_name for block in self.blocks) or any(name not in wanted for name in names):
+            raise _structure_mismatch(self.blocks, wanted, claimed, names)
         return tuple(self._claimed_block(block, by_name[block.name]) for block in self.blocks)
 
     def _claimed_block(self, block: Block, leaf: Any) -> FloatArray:
-        array = np.asarray(self.adapter.to_flat(leaf) if _is_foreign(leaf) else leaf)
+        try:
+            array = np.asarray(leaf)
+            if array.dtype.kind not in "fiu":
+                array = np.asarray(self.adapter.to_flat(leaf)) if _is_foreign(leaf) else array
+        except (TypeError, ValueError, OverflowError):
+            array = np.asarray(None)
+        if array.dtype.kind not in "fiu":
+            complex_ = array.dtype.kind == "c"
+            raise NotDifferentiable(
+                f"the claimed gradient is {kind_of(leaf)}",
+                where=block.name,
+                meaning="The gradient of a real cost with respect to real parameters is real"
+                if complex_
+                else "A gradient consists of real numbers",
+                remedy="Give its real part, if the imaginary one is zero"
+                if complex_
+                else f"Give {f'an array of shape {block.shape}' if block.shape else 'a number'} in floating point",
+            )
         shape = tuple(np.shape(leaf))
-        if array.dtype.kind not in "fiu" or isinstance(leaf, bool):
-            meaning = "A real cost has a real gradient" if array.dtype.kind == "c" else "A gradient consists of real numbers"
-            raise NotDifferentiable(f"the claimed gradient is {_kind(leaf)}", where=block.name, meaning=meaning)
         if shape != block.shape:
             raise _shape_mismatch(block, shape)
-        return np.asarray(array, dtype=np.float64).reshape(-1)
+        # A copy: a cost that computes its gradient along the way may write into the very array that is claimed.
+        return np.array(array, dtype=np.float64).reshape(-1)
 
 
-def flatten(tree: Any, *, what: str = "point") -> tuple[list[str], list[Any], optree.PyTreeSpec]:
-    """Take a nested container apart.
-
-    Returns
-    -------
-    list of str
-        Names: paths as Python would write them; "point" for a lone leaf.
-    list
-        The leaves.
-    PyTreeSpec
-        Puts leaves together again.
-
-    Raises
-    ------
-    UsageError
-        Where the container refers to itself.
-    """
-    _register_dataclasses(tree)
-    try:
-        with optree.dict_insertion_ordered(True, namespace=NAMESPACE):
-            accessors, leaves, treespec = optree.tree_flatten_with_accessor(tree, namespace=NAMESPACE)
-    except RecursionError as error:
-        raise UsageError(f"{what} is a container that contains itself", remedy="Give a tree of arrays") from error
-    return [_name(accessor) for accessor in accessors], leaves, treespec
-
-
-def _register_dataclasses(tree: Any) -> None:
-    """Teach optree, in our own namespace, each dataclass that occurs: its fields are its children."""
-    stack, seen = [tree], set[int]()
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, dict):
-            stack.extend(node.values())
-        elif isinstance(node, (list, tuple)):
-            stack.extend(node)
-        elif dataclasses.is_dataclass(node) and not isinstance(node, type):
-            _register(type(node))
-            stack.extend(getattr(node, field.name) for field in dataclasses.fields(node))
-
-
-_registered: set[type] = set()
-
-
-def _register(kind: type) -> None:
-    if kind in _registered:
-        return
-    names = tuple(field.name for field in dataclasses.fields(kind))
-
-    def take_apart(instance: Any) -> tuple[tuple[Any, ...], None, tuple[str, ...]]:
-        return tuple(getattr(instance, name) for name in names), None, names
-
-    def put_together(_: None, children: Sequence[Any]) -> Any:
-        instance = object.__new__(kind)
-        for name, child in zip(names, children, strict=True):
-            object.__setattr__(instance, name, child)
-        return instance
-
-    optree.register_pytree_node(
-        kind, take_apart, put_together, path_entry_type=optree.GetAttrEntry, namespace=NAMESPACE
-    )
-    _registered.add(kind)
-
-
-def _name(accessor: optree.PyTreeAccessor) -> str:
-    """Write a path as Python would, identifiers without quotes: ``encoder.layers[0].weight``."""
-    if not len(accessor):
-        return LONE_NAME
-    parts: list[str] = []
-    for entry in accessor:
-        if isinstance(entry, optree.NamedTupleEntry):
-            key: Any = entry.field
-        elif isinstance(entry, optree.GetAttrEntry):
-            key = entry.name
-        else:
-            key = entry.entry
-        if isinstance(key, str) and key.isidentifier():
-            parts.append(f".{key}" if parts else key)
-        else:
-            parts.append(f"[{key!r}]")
-    return "".join(parts)
+def _change(claimed: FloatArray, new: FloatArray, old: FloatArray) -> float:
+    """Return ⟨claimed, new − old⟩ without a vector for the difference."""
+    if new.size <= CHUNK:
+        return float(claimed @ (new - old))
+    parts = (slice(start, start + CHUNK) for start in range(0, new.size, CHUNK))
+    return sum((float(claimed[part] @ (new[part] - old[part])) for part in parts), 0.0)
 
 
 def _block(name: str, leaf: Any, adapter: Adapter) -> Block:
+    """Describe a block that is checked.
+
+    Raises
+    ------
+    NotDifferentiable
+        Where its values are not real floating-point numbers.
+    """
     try:
         shape, dtype = adapter.describe(leaf)
     except TypeError as error:
-        phrase = str(error)
-        remedy = (
-            f"Convert it, for instance with {name}.astype(float), or hold it constant inside the cost"
-            if "array of" in phrase
-            else "Hold it constant inside the cost, or give a float"
-        )
         raise NotDifferentiable(
-            phrase, where=name, meaning="A gradient is defined for real floating-point parameters only", remedy=remedy
+            str(error),
+            where=name,
+            meaning="A gradient is defined for real floating-point parameters only",
+            remedy=_instead_of(name, leaf),
         ) from None
     return Block(name, shape, dtype)
 
 
-def _select(
-    blocks: tuple[Block, ...], only: str | Sequence[str] | None, exclude: str | Sequence[str] | None
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return the positions of the blocks to check and the names of the others."""
-    chosen = set(range(len(blocks)))
+def _instead_of(name: str, leaf: Any) -> str:
+    """Say what to do about a block that is not differentiable."""
+    kind = getattr(getattr(leaf, "dtype", None), "kind", "")
+    hold = "" if name == LONE_NAME else f", or hold it constant with exclude={name!r}"
+    if isinstance(leaf, np.ma.MaskedArray):
+        return "Give its values without the mask, and apply the mask inside the cost"
+    if kind == "c" or isinstance(leaf, complex):
+        return (
+            "Give a complex parameter as a pair of reals, the real and the imaginary part, and join them inside the "
+            f"cost: z = re + 1j * im{hold}"
+        )
+    if kind == "f":
+        return f"Of the real types float64, float32 and float16 can be displaced: convert it with {name}.astype(float){hold}"
+    if kind in {"i", "u", "b"}:
+        return f"Convert it, for instance with {name}.astype(float){hold}"
+    container = unknown_container(leaf)
+    return f"{container or 'Give floating-point numbers'}{hold}"
+
+
+def _held(name: str, leaf: Any, adapter: Adapter) -> Block:
+    """Describe a block that is held constant, or is empty: it may be of any type."""
+    try:
+        shape, dtype = adapter.describe(leaf)
+    except TypeError:
+        shape, dtype = tuple(getattr(leaf, "shape", ())), type(leaf).__name__
+    return Block(name, shape, dtype)
+
+
+def _chosen(names: list[str], only: str | Sequence[str] | None, exclude: str | Sequence[str] | None) -> list[int]:
+    """Return the positions of the names that are chosen by only= and not by exclude=."""
+    chosen = set(range(len(names)))
     for argument, patterns, keep in (("only", only, True), ("exclude", exclude, False)):
         if patterns is None:
             continue
         matched = set[int]()
         for pattern in [patterns] if isinstance(patterns, str) else list(patterns):
-            hits = {k for k, block in enumerate(blocks) if block.name == pattern or fnmatch.fnmatchcase(block.name, pattern)}
+            hits = {k for k, name in enumerate(names) if _matches(name, pattern)}
             if not hits:
                 raise UnknownName(
                     f"{argument}={pattern!r} matches no block",
-                    remedy=f"The blocks are {_listed([block.name for block in blocks])}",
+                    meaning=f"The blocks are {_listed(names)}",
+                    remedy="Give one of these names, or a pattern with * and ?",
                 )
             matched |= hits
         chosen = chosen & matched if keep else chosen - matched
-    positions = tuple(k for k in sorted(chosen) if blocks[k].size > 0)
-    if not positions:
-        sizes = _listed([f"{block.name} {block.shape}" for block in blocks]) if blocks else "none"
-        raise EmptyProblem(
-            "no coordinate to check",
-            meaning=f"The blocks are: {sizes}",
-            remedy="Give a point with at least one floating-point number, and patterns that leave one",
+    return sorted(chosen)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Match a pattern in which brackets stand for themselves, as in ``layers[0].*``; or for fnmatch's sets."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]")) or fnmatch.fnmatchcase(name, pattern)
+
+
+def _nothing_to_check(
+    blocks: Sequence[Block], only: str | Sequence[str] | None, exclude: str | Sequence[str] | None
+) -> EmptyProblem:
+    if not blocks:
+        return EmptyProblem(
+            "there is no coordinate to check",
+            meaning="The point is an empty container",
+            remedy="Give a point with at least one floating-point number",
         )
-    return positions, tuple(block.name for k, block in enumerate(blocks) if k not in positions)
+    sizes = _listed([f"{block.name} of shape {block.shape}" for block in blocks])
+    patterns = " and ".join(f"{name}={given!r}" for name, given in (("only", only), ("exclude", exclude)) if given is not None)
+    return EmptyProblem(
+        "there is no coordinate to check",
+        meaning=f"With {patterns} nothing is left of {sizes}" if patterns else f"All blocks are empty: {sizes}",
+        remedy="Give patterns that leave a block that is not empty"
+        if patterns
+        else "Give a point with at least one floating-point number",
+    )
 
 
 def _check_finite_point(blocks: Sequence[Block], values: Sequence[FloatArray]) -> None:
     for block, flat in zip(blocks, values, strict=True):
         bad = np.flatnonzero(~np.isfinite(flat))
         if bad.size:
+            first = f"{flat[bad[0]]} at {position(bad[0], block.shape)}"
+            some = f"{bad.size} of {block.size} values are not finite, the first one {first}"
+            one = f"the value is {first}" if block.shape else f"the value is {flat[0]}"
             raise NonFinitePoint(
-                f"{bad.size} of {block.size} values are not finite, the first one {flat[bad[0]]} at {position(bad[0], block.shape)}",
+                one if bad.size == 1 else some,
                 where=block.name,
                 meaning="The cost has no derivative there",
                 remedy="Check at a point of finite numbers",
@@ -369,28 +397,59 @@ def _shape_mismatch(block: Block, shape: tuple[int, ...]) -> ShapeMismatch:
     return ShapeMismatch(
         f"the claimed gradient has shape {shape}, the parameter has shape {block.shape}",
         where=block.name,
-        meaning="They must be equal",
+        meaning="They must be equal, entry by entry",
         remedy=remedy,
     )
 
 
-def _structure_mismatch(wanted: list[str], names: list[str]) -> ShapeMismatch:
-    missing = [name for name in wanted if name not in names]
+def _structure_mismatch(blocks: Sequence[Block], wanted: list[str], claimed: Any, names: list[str]) -> ShapeMismatch:
+    missing = [block.name for block in blocks if block.name not in names]
     extra = [name for name in names if name not in wanted]
-    prefixed = [name for name in missing if f"d{name}" in names]
-    if prefixed:
-        remedy = (
-            f"The claimed keys carry the prefix 'd' ({_listed([f'd{name}' for name in prefixed])}): "
-            f"rename them, for instance {{key[1:]: value for key, value in claimed.items()}}"
-        )
-    else:
-        remedy = "Give the claimed gradient in the point's own structure"
+    lacks = f"The claimed gradient lacks {_listed(missing)}" if missing else ""
+    has = f"{'it' if missing else 'The claimed gradient'} has {_listed(extra)}, which the point has not" if extra else ""
     return ShapeMismatch(
-        f"the claimed gradient has the blocks {_listed(names)}, the point has {_listed(wanted)}",
+        f"the claimed gradient has {_counted(names)}, the point has {_counted(wanted)}",
         where=f"block {(missing or extra)[0]}",
-        meaning=f"Missing: {_listed(missing)}; not in the point: {_listed(extra)}",
-        remedy=remedy,
+        meaning=f"{lacks}{'; ' if lacks and has else ''}{has}",
+        remedy=_mend_structure(missing, extra, wanted, claimed),
     )
+
+
+def _counted(names: list[str]) -> str:
+    if not names:
+        return "no block at all"
+    if names == [LONE_NAME]:
+        return "one lone array or number"
+    return f"the block{'s' if len(names) > 1 else ''} {_listed(names)}"
+
+
+def _mend_structure(missing: list[str], extra: list[str], wanted: list[str], claimed: Any) -> str:
+    """Say what to do about the most likely mistake."""
+    if claimed is None:
+        return "None was returned: does the gradient's function lack a return statement?"
+    prefixed = [name for name in missing if f"d{name}" in extra]
+    if prefixed:
+        return (
+            f"The claimed keys carry the prefix 'd' (d{prefixed[0]} for {prefixed[0]}): "
+            'rename them, for instance {name: claimed["d" + name] for name in point}'
+        )
+    absent = set(_names_of_none(claimed)) & set(missing)
+    if absent:
+        name = next(name for name in missing if name in absent)
+        return f"It is None for {name}, which is no gradient: give zeros of its shape where the cost does not depend on it, or exclude={name!r}"
+    nested = [name for name in missing if any(other.startswith((f"{name}[", f"{name}.")) for other in extra)]
+    if nested:
+        return f"{nested[0]} is a container in the claimed gradient and an array in the point: give an array, for instance with numpy.array(…)"
+    if wanted == [LONE_NAME] or extra == [LONE_NAME]:
+        return "Give both in the same structure: one array for an array, a container with the same keys for a container"
+    if extra and not missing:
+        return f"Leave {_listed(extra)} out, or make it part of the point"
+    return "Give the claimed gradient in the point's own structure"
+
+
+def _names_of_none(claimed: Any) -> list[str]:
+    names, leaves, _ = flatten(claimed, what="claimed gradient", none_is_leaf=True)
+    return [name for name, leaf in zip(names, leaves, strict=True) if leaf is None]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -402,15 +461,10 @@ def _listed(names: Sequence[str]) -> str:
 
 def _as_array(values: Sequence[Any]) -> Any:
     try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
+        return np.asarray(values)
+    except ValueError:  # ragged
         return values
 
 
 def _is_foreign(leaf: Any) -> bool:
     return not isinstance(leaf, (np.ndarray, np.generic, int, float, complex, str, bytes)) and hasattr(leaf, "shape")
-
-
-def _kind(value: Any) -> str:
-    dtype = getattr(value, "dtype", None)
-    return f"{type(value).__name__} of {dtype}" if dtype is not None else f"{type(value).__name__} ({value!r})"

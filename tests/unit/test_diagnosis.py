@@ -224,6 +224,13 @@ def test_single_precision_inside_a_double_precision_computation(network_like, rn
     assert (diagnosis.cause, diagnosis.where) == (Cause.LOW_PRECISION, "float32")
 
 
+def test_entries_that_rounding_spared_do_not_make_it_a_matter_of_some_entries(rng):
+    true = {"b": np.array([0.5, *rng.standard_normal(6)])}
+    parts = tuple((Slab(None, j, j + 1),) for j in range(1, 7))
+    diagnosis = only(true, {"b": round_to(true["b"], "float16")}, located={"b": parts})
+    assert (diagnosis.cause, diagnosis.where) == (Cause.LOW_PRECISION, "float16")
+
+
 def test_small_whole_numbers_are_no_sign_of_low_precision():
     true = {"w": np.array([1.0, 2.001, 3.0, -4.0, 5.003, 2.0])}
     assert only(true, {"w": np.round(true["w"])}).cause is Cause.UNKNOWN
@@ -317,6 +324,31 @@ def test_a_block_with_dead_rows_doubled_is_a_factor_and_not_the_rows_that_live(n
     assert (diagnosis.cause, diagnosis.coefficient) == (Cause.FACTOR, 2.0)
 
 
+def test_a_missing_row_is_a_row_even_where_dead_columns_hide_part_of_it(network_like):
+    true = changed(network_like, W2=network_like["W2"] * np.array([1, 0, 1, 1, 0, 1, 1]))
+    wrong = true["W2"].copy()
+    wrong[3] = 0
+    parts = tuple((Slab(0, 3, 4), Slab(1, j, j + 1)) for j in (0, 2, 3, 5, 6))
+    diagnosis = only(true, changed(true, W2=wrong), located={"W2": parts})
+    assert (diagnosis.cause, diagnosis.where) == (Cause.SLICES, "row 3")
+
+
+def test_a_missing_column_of_a_large_block_is_seen_in_the_claim(rng):
+    true = {"W": rng.standard_normal((60, 50))}
+    wrong = true["W"].copy()
+    wrong[:, 7] = 0
+    diagnosis = only(true, {"W": wrong})
+    assert (diagnosis.cause, diagnosis.where) == (Cause.SLICES, "column 7")
+    assert "seems to have been left out" in diagnosis.sentence
+
+
+def test_many_rows_of_zeros_are_dead_units_and_not_blamed(rng):
+    true = {"W": rng.standard_normal((60, 50))}
+    true["W"][::6] = 0
+    claimed = true["W"] + 0.4 * rng.standard_normal((60, 50)) * (true["W"] != 0)
+    assert only(true, {"W": claimed}).cause is Cause.UNKNOWN
+
+
 def test_entries_not_zero_where_the_truth_is(network_like):
     true = changed(network_like, W2=network_like["W2"].copy())
     true["W2"][3] = 0
@@ -352,6 +384,12 @@ def test_a_single_number_without_a_telling_value_has_every_cause_that_fits(rng):
     found = diagnose(evidence(true, changed(true, b=1.2345678 * true["b"])))
     assert {one.diagnosis.cause for one in found} == {Cause.FACTOR, Cause.PARAMETER_TERM, Cause.OFFSET}
     assert found[0].diagnosis.cause is Cause.FACTOR
+
+
+def test_a_single_number_off_by_less_than_the_bar_is_given_no_name(rng):
+    true = {"a": np.array(0.37219), "b": np.array(0.372191)}
+    diagnosis = only(true, changed(true, b=true["b"] * 1.000001), bar=1e-3)
+    assert diagnosis.cause is Cause.UNKNOWN
 
 
 def test_a_gradient_parallel_to_the_parameters_prefers_the_telling_coefficient(rng):
@@ -471,6 +509,7 @@ def test_numbers_without_meaning_are_hardly_ever_called_telling(rng):
 def test_digits_follow_the_bar():
     assert describe_number(*around(1.23456789, 1e-3)) == "1.23"
     assert describe_number(*around(1.23456789, 1e-12)) == "1.23457"
+    assert describe_number(*around(20.3, 5e-2)) == "20"
     assert describe_number(0.0, 0.0) == "0"
 
 
@@ -514,7 +553,7 @@ def test_at_least_95_percent_of_the_causes_are_named_and_none_falsely(coordinate
     assert counts["false"] == 0
 
 
-@pytest.mark.parametrize(("bar", "lines"), [(1e-6, 4), (1e-4, 6), (1e-3, 6), (1e-2, 9), (5e-2, 9)])
+@pytest.mark.parametrize(("bar", "lines"), [(1e-6, 4), (1e-4, 6), (1e-3, 6), (1e-2, 9), (5e-2, 20)])
 def test_wide_bars_make_causes_unknown_rather_than_wrong(bar, lines):
     counts = tally(bar=bar, lines=lines)
     assert counts["false"] <= 0.005 * counts.total()

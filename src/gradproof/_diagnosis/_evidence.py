@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,10 @@ ROUNDING = 16.0
 """Unit roundoffs by which a right claim may differ from the truth in each entry, relative to its size."""
 
 
+MARGIN = 3.0
+"""Widens every bar: all of them must hold at once, hundreds at times, and one too narrow would refute the true cause."""
+VISIBLE = 4.0
+"""A probe says something where its misfit exceeds its bar by this factor."""
 LARGE = 100_000
 MOST_LINES_SMALL = 64
 MOST_LINES_LARGE = 12
@@ -146,7 +150,7 @@ class Measurements:
         scales = np.array([_scale(probe) for probe in ordered])
         self.entries: FloatArray = np.array([probe.value for probe in ordered]) / scales
         """The true gradient's entries where they were measured one by one."""
-        bars = np.array([probe.bar for probe in ordered]) / np.abs(scales)
+        bars = MARGIN * np.array([probe.bar for probe in ordered]) / np.abs(scales)
         rms = float(np.linalg.norm(self.claimed)) / math.sqrt(max(self.size, 1))
         self.entry_bars: FloatArray = bars + self.unit * (np.abs(self.claimed[self.indices]) + rms)
 
@@ -158,7 +162,11 @@ class Measurements:
                 continue
             support = int(np.count_nonzero(component))
             if support:
-                yield probe, component, float(np.linalg.norm(component)) / math.sqrt(support)
+                yield (
+                    replace(probe, bar=MARGIN * probe.bar),
+                    component,
+                    float(np.linalg.norm(component)) / math.sqrt(support),
+                )
 
     def slack(self, norm: float, scale: float) -> float:
         """Bound the rounding in v·z for a vector of the given norm and a direction of the given scale."""
@@ -183,6 +191,11 @@ class Measurements:
             for probe, z, scale in self.components()
         )
         return (*single, *lines)
+
+    @property
+    def visible(self) -> bool:
+        """Say whether any probe alone contradicts the claim beyond doubt."""
+        return any(abs(misfit.value) > VISIBLE * misfit.bar for misfit in self.misfits)
 
     @cached_property
     def residual_norm(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradproof._diagnosis._evidence import Finding, Measurements, Misfit
+from gradproof._diagnosis._evidence import VISIBLE, Finding, Measurements, Misfit
 from gradproof._diagnosis._telling import Telling, telling_value
 from gradproof._directions import FloatArray
 from gradproof._results import Cause
@@ -16,8 +16,6 @@ from gradproof._results import Cause
 LARGEST_CHANCE = 1e-6
 """Probability, over all hypotheses together, of naming one that only fits by accident."""
 FEWEST_HYPOTHESES = 30
-VISIBLE = 4.0
-"""A probe says something where its misfit exceeds its bar by this factor."""
 GAUSSIAN = 1.6
 """P(|N(0, σ²)| ≤ b) ≤ 0.8 b/σ; twice that, because the coefficient is uncertain by about a bar as well."""
 ROUNDING_OF_COEFFICIENT = 1e-14
@@ -147,8 +145,9 @@ def fits(
     judged = (_judge(measurements, one, lower, upper, counts) for one, (lower, upper) in alive)
     found = sorted((fit for fit in judged if fit is not None), key=lambda fit: fit.rank)
     limit = LARGEST_CHANCE / max(FEWEST_HYPOTHESES, len(hypotheses))
-    # One number is explained by any cause: all are kept, and the telling ones come first.
-    sure = [fit for fit in found if fit.chance <= limit or measurements.size == 1]
+    # One number is explained by any factor, offset or multiple: all are kept, and the telling ones come first.
+    one_number = measurements.size == 1
+    sure = [fit for fit in found if fit.chance <= limit or (one_number and fit.hypothesis.plain is None)]
     return sure, [fit for fit in found if fit not in sure]
 
 
@@ -244,7 +243,9 @@ def _judge(
     vanishing = lower <= 0 <= upper
     if vanishing and not (one.cause is Cause.FACTOR and max(-lower, upper) <= NEXT_TO_NOTHING):
         return None  # c = 0 explains nothing, but for a true gradient that is zero
-    low, high = one.mistake(lower, upper)
+    low, high = map(float, one.mistake(lower, upper))
+    if one.cause is Cause.FACTOR and low <= 1 <= high and not vanishing:
+        return None  # neither does a factor that may be 1
     slack = ROUNDING_OF_COEFFICIENT * max(abs(low), abs(high))
     low, high = low - slack, high + slack
     if vanishing or (one.plain is not None and low <= one.plain <= high):

@@ -52,7 +52,7 @@ def wrong_part(evidence: Evidence, measurements: Measurements) -> Part | None:
     """
     parts = evidence.located.get(measurements.block, ())
     if parts:
-        return _from_search(parts, measurements.shape)
+        return _from_search(parts, measurements)
     if measurements.complete:
         return _from_coordinates(measurements)
     indices = decode_one(measurements)
@@ -181,10 +181,16 @@ def _two_slices(part: Part, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], N
     return None
 
 
-def _from_search(parts: Sequence[Slab | tuple[Slab, ...]], shape: tuple[int, ...]) -> Part | None:
+def _from_search(parts: Sequence[Slab | tuple[Slab, ...]], measurements: Measurements) -> Part | None:
+    shape = measurements.shape
     indices = np.unique(np.concatenate([_part_indices(part, shape) for part in parts]))
-    if indices.size == math.prod(shape):
+    if indices.size == measurements.size:
         return None
+    if indices.size > 1:  # entries of a slice that are zero on both sides were not found wrong, but belong to it
+        wrong = np.zeros(measurements.size, dtype=bool)
+        wrong[indices] = True
+        grown = _whole_slices(wrong, ~wrong & (measurements.claimed == 0), shape)
+        indices = indices if grown is None else grown
     return _describe(indices, shape)
 
 

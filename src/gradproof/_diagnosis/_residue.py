@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradproof._diagnosis._evidence import Evidence, Finding, Measurements
+from gradproof._diagnosis._telling import AXIS_WORDS
 from gradproof._directions import FloatArray
 from gradproof._results import Cause, Diagnosis
 from gradproof._settings import UNIT_ROUNDOFF
@@ -16,6 +17,9 @@ from gradproof._transformations import SIGNIFICAND_BITS, bias_like, round_to
 ROUNDINGS = 100.0
 """Unit roundoffs of a lower precision that a computation may lose, relative to the gradient."""
 LARGEST_ZERO_SHARE = 0.3
+LARGEST_EMPTY_SHARE = 0.05
+"""Share of the slices of zeros along an axis that may be missing ones; more of them are dead units."""
+SINGULAR = ("row ", "column ", "slice ", "1 of")
 SIMPLE_BITS = 5
 """A number with at most so many bits is representable everywhere and says nothing about the precision."""
 LARGEST_SPAN = 1_000_000
@@ -39,15 +43,15 @@ def zero(evidence: Evidence, measurements: Measurements) -> Finding | None:
     return _finding(evidence, measurements, Cause.ZERO, sentence)
 
 
-def scattered_zeros(evidence: Evidence, measurements: Measurements) -> Finding | None:
-    """Some entries of the claim are exactly zero, scattered, and the residual is of the size that they would explain.
+def left_out(evidence: Evidence, measurements: Measurements) -> Finding | None:
+    """Some entries or slices of the claim are exactly zero, and the residual is of the size that they would explain.
 
-    Entries missing at random leave ‖residual‖² ≈ ‖claim‖²·k/(n − k), for k zeros among n entries.
+    Entries missing at random leave ‖residual‖² ≈ ‖claim‖²·k/(n − k), for k zeros among n entries. Dead units make slices
+    of zeros that are right, so that only few slices are believed to be missing.
     """
     claimed, size = measurements.claimed, measurements.size
-    zeros = np.flatnonzero(claimed == 0)
-    count = int(zeros.size)
-    if count == 0 or count > LARGEST_ZERO_SHARE * size or _rows_of_zeros(claimed.reshape(measurements.shape)):
+    count = size - int(np.count_nonzero(claimed))
+    if count == 0 or count > LARGEST_ZERO_SHARE * size:
         return None
     expected = float(np.linalg.norm(claimed)) * math.sqrt(count / (size - count))
     # A few entries say little about their own size: a factor of 10 is allowed for one of them, of 3 for many.
@@ -55,23 +59,36 @@ def scattered_zeros(evidence: Evidence, measurements: Measurements) -> Finding |
     if not expected / allowance <= measurements.residual_norm <= expected * allowance:
         return None
     who = evidence.display(measurements.block)
+    slices = _zero_slices(claimed.reshape(measurements.shape), count)
+    if slices == "":
+        return None
+    cause = Cause.COORDINATES if slices is None else Cause.SLICES
+    what = f"{count} of the {size} entries" if slices is None else slices
     sentence = (
-        f"{count} of the {size} entries of {who} {'is' if count == 1 else 'are'} exactly zero, and the error is of the "
-        "size that these would have: they seem to have been left out."
+        f"{what} of {who} {'is' if what.startswith(SINGULAR) else 'are'} exactly zero, and the error is of the size that "
+        "would be missing there: it seems to have been left out."
     )
-    return _finding(evidence, measurements, Cause.COORDINATES, sentence, where=f"the {count} entries that are zero")
+    where = f"the {count} entries that are zero" if slices is None else slices
+    return _finding(evidence, measurements, cause, sentence, where=where)
 
 
-def _rows_of_zeros(shaped: FloatArray) -> bool:
-    """Say whether whole slices are zero, as dead units make them; vectors have no slices."""
-    if shaped.ndim < 2:
-        return False
-    zero_entries = shaped == 0
-    return any(
-        bool(zero_entries.all(axis=tuple(other for other in range(shaped.ndim) if other != axis)).any())
-        for axis in range(shaped.ndim)
-        if shaped.shape[axis] > 1
-    )
+def _zero_slices(shaped: FloatArray, count: int) -> str | None:
+    """Name the few slices of zeros; None where the zeros are scattered, "" where it is neither."""
+    if sum(length > 1 for length in shaped.shape) < 2:
+        return None
+    filled = shaped != 0
+    for axis, length in enumerate(shaped.shape):
+        empty = np.flatnonzero(~filled.any(axis=tuple(other for other in range(shaped.ndim) if other != axis)))
+        if empty.size == 0 or length == 1:
+            continue
+        alone = empty.size * (shaped.size // length) == count  # no zeros elsewhere
+        if not alone or empty.size > max(1, LARGEST_EMPTY_SHARE * length):
+            return ""
+        noun = AXIS_WORDS.get(axis, "slice").removesuffix("s") if shaped.ndim == 2 else "slice"
+        places = " and ".join(map(str, empty.tolist()))
+        along = "" if shaped.ndim == 2 else f" along axis {axis}"
+        return f"{noun}{'s' if empty.size > 1 else ''} {places}{along}"
+    return None
 
 
 def low_precision(evidence: Evidence, measurements: Measurements, *, stored_only: bool = False) -> Finding | None:

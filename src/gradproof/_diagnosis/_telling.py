@@ -98,7 +98,7 @@ def _candidates(lower: float, upper: float, counts: Mapping[int, str], *, factor
 
 
 def _simple(counts: Mapping[int, str]) -> Iterator[Telling]:
-    yield Telling(-1.0, "-1", "", 1)
+    yield Telling(-1.0, "-1", "", 0.2)  # much likelier than any other negative number
     for integer, weight in ((2, 1), (3, 3), (4, 3), (10, 4)):
         for sign in (1, -1):
             why = f"{integer} is {counts[integer]}" if integer in counts and integer > 2 else ""
@@ -157,7 +157,7 @@ def _constants() -> tuple[Telling, ...]:
 def _decimals(lower: float, upper: float) -> Iterator[Telling]:
     middle = (lower + upper) / 2
     for digits in (1, 2, 3):
-        text = f"{middle:.{digits}g}"
+        text = f"{float(f'{middle:.{digits}g}'):.6g}"
         yield Telling(float(text), text, "", 10.0 * 10.0 ** (digits - 1) * 2)
 
 
@@ -175,4 +175,4 @@ def describe_number(lower: float, upper: float) -> str:
         return "0"
     relative = abs(upper - lower) / (2 * abs(middle))
     digits = 6 if relative <= 0 else min(6, max(1, math.floor(0.7 - math.log10(relative))))
-    return f"{middle:.{digits}g}"
+    return f"{float(f'{middle:.{digits}g}'):.6g}"  # twice, so that 20 is not written 2e+01

@@ -53,6 +53,29 @@ class Adapter(Protocol):
         """
 
 
+def kind_of(value: Any) -> str:
+    """Say what a value is, for people: "an array of int64 of shape (3,)", "a str ('relu')", "None"."""
+    if value is None:
+        return "None"
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ in {"builtins", "numpy", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if dtype is not None and shape:
+        return f"an {'array' if name == 'ndarray' else name} of {dtype} of shape {tuple(shape)}"
+    shown = repr(value) if dtype is None else str(value)
+    if isinstance(value, (dict, list, tuple, set)) or len(shown) > LONGEST_SHOWN or " at 0x" in shown:
+        return _article(name)
+    return f"{_article(name if dtype is None or name != 'ndarray' else f'0-d array of {dtype}')} ({shown})"
+
+
+LONGEST_SHOWN: Final = 40
+"""Characters up to which an error message shows a value."""
+
+
+def _article(name: str) -> str:
+    return f"{'an' if name[0] in 'aeiouAEIO' else 'a'} {name}"
+
+
 MODULES: Final = {
     "builtins": "gradproof.adapters._numpy",
     "numpy": "gradproof.adapters._numpy",
@@ -86,10 +109,10 @@ def adapter_for(leaves: Sequence[tuple[str, Any]]) -> Adapter:
         module = _module_for(type(leaf))
         if module is None:
             raise NotDifferentiable(
-                f"a {type(leaf).__module__}.{type(leaf).__qualname__}",
+                kind_of(leaf),
                 where=name,
                 meaning="It is neither a number, nor an array, nor a container that can be taken apart",
-                remedy="Give floats, arrays, or dicts, lists, tuples and dataclasses of them",
+                remedy="Give floats, arrays, or dicts, lists, tuples and dataclasses of them; what is held constant may be anything, with exclude=",
             )
         found.setdefault(module, name)
     if len(found) > 1:

@@ -8,6 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from gradproof._directions import FloatArray
+from gradproof._settings import UNIT_ROUNDOFF
+from gradproof.adapters import kind_of
 
 _PRECISIONS: Final = ("float64", "float32", "float16")
 
@@ -19,17 +21,19 @@ class NumpyAdapter:
 
     def describe(self, leaf: Any) -> tuple[tuple[int, ...], str]:
         """Return shape and dtype; a Python or NumPy integer number is promoted to float64, an integer array is not."""
-        if isinstance(leaf, (bool, np.bool_, str, bytes)):
-            raise TypeError(f"a {type(leaf).__name__} ({leaf!r})")
+        if isinstance(leaf, (bool, np.bool_)):
+            raise TypeError(kind_of(leaf))
         if isinstance(leaf, (int, float, np.integer)):
+            try:
+                float(leaf)
+            except OverflowError:
+                raise TypeError("a whole number beyond the largest float") from None
             return (), "float64"
-        if isinstance(leaf, (np.ndarray, np.generic)):
-            if leaf.dtype.name in _PRECISIONS:
-                return leaf.shape, leaf.dtype.name
-            if leaf.dtype == np.longdouble:
-                raise TypeError("an array of extended precision (longdouble), whose displacements need float64")
-            raise TypeError(f"an array of {leaf.dtype.name}")
-        raise TypeError(f"a {type(leaf).__name__}")
+        if isinstance(leaf, np.ma.MaskedArray):
+            raise TypeError(f"a masked array of {leaf.dtype} of shape {leaf.shape}")
+        if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.name in _PRECISIONS:
+            return leaf.shape, leaf.dtype.name
+        raise TypeError(kind_of(leaf))
 
     def to_flat(self, leaf: Any) -> FloatArray:
         """Return the values in float64, C order, as a copy."""
@@ -42,8 +46,11 @@ class NumpyAdapter:
     def from_flat(self, values: FloatArray, like: Any) -> Any:
         """Return values in the shape, precision and kind of `like`."""
         if isinstance(like, np.ndarray):
-            array = np.asarray(values, dtype=like.dtype).reshape(like.shape)
-            return array if type(like) is np.ndarray else array.view(type(like))
+            if type(like) is np.ndarray:
+                return np.asarray(values, dtype=like.dtype).reshape(like.shape)
+            array = like.copy(order="C")  # a subclass keeps what else it knows: units, a header
+            array.view(np.ndarray)[...] = values.reshape(like.shape)
+            return array
         if isinstance(like, np.floating):
             return like.dtype.type(values[0])
         return float(values[0])
@@ -54,27 +61,17 @@ class NumpyAdapter:
 
     def scalar(self, value: Any) -> tuple[float, str]:
         """Return a real number and its dtype."""
-        if value is None:
-            raise TypeError("None (does the cost lack a return statement?)")
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"a boolean ({value})")
-        if isinstance(value, (np.ndarray, np.generic)):
-            if value.dtype.kind == "c":
-                raise TypeError(f"a complex number ({value})" if value.ndim == 0 else f"a complex array {value.shape}")
-            if value.ndim > 0:
-                raise TypeError(f"an array of shape {value.shape}")
-            if value.dtype.kind not in "fiu":
-                raise TypeError(f"a value of dtype {value.dtype.name}")
-            return float(value), value.dtype.name if value.dtype.name in _PRECISIONS else "float64"
-        if isinstance(value, numbers.Real):
-            return float(value), "float64"
-        if isinstance(value, numbers.Complex):
-            raise TypeError(f"a complex number ({value})")
-        if isinstance(value, tuple):
-            raise TypeError(f"a tuple of {len(value)} values (has_aux=True is for costs that return (J, anything))")
-        if hasattr(value, "__float__") and getattr(value, "shape", ()) == ():
-            return float(value), "float64"
-        raise TypeError(f"a {type(value).__module__}.{type(value).__qualname__}")
+        dtype = str(getattr(value, "dtype", "float64")).rpartition(".")[2]
+        if isinstance(value, (bool, np.bool_, str, bytes)) or getattr(value, "shape", ()) != ():
+            raise TypeError(kind_of(value))
+        if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in "fiu":
+            raise TypeError(kind_of(value))
+        if not isinstance(value, numbers.Real) and (isinstance(value, numbers.Complex) or not hasattr(value, "__float__")):
+            raise TypeError(kind_of(value))
+        try:
+            return float(value), dtype if dtype in UNIT_ROUNDOFF else "float64"
+        except OverflowError:
+            raise TypeError("a whole number beyond the largest float") from None
 
 
 ADAPTER: Final = NumpyAdapter()

@@ -1,0 +1,137 @@
+"""Taking nested containers apart, and naming what is in them as Python would write the path to it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import optree
+
+from gradproof._errors import UsageError
+
+NAMESPACE: Final = "gradproof"
+LONE_NAME: Final = "point"
+
+
+def flatten(
+    tree: Any, *, what: str = "point", none_is_leaf: bool = False
+) -> tuple[list[str], list[Any], optree.PyTreeSpec]:
+    """Take a nested container apart.
+
+    Parameters
+    ----------
+    tree
+        Nested dict, list, tuple, namedtuple or dataclass; anything else is a leaf.
+    what
+        What it is, for error messages.
+    none_is_leaf
+        None is a leaf; otherwise it is a place without a parameter, part of the container.
+
+    Returns
+    -------
+    list of str
+        Names: paths as Python would write them; "point" for a lone leaf.
+    list
+        The leaves.
+    PyTreeSpec
+        Puts leaves together again.
+
+    Raises
+    ------
+    UsageError
+        Where the container contains itself, or two of its paths read alike.
+    """
+    _register_dataclasses(tree)
+    try:
+        with optree.dict_insertion_ordered(True, namespace=NAMESPACE):
+            accessors, leaves, treespec = optree.tree_flatten_with_accessor(
+                tree, none_is_leaf=none_is_leaf, namespace=NAMESPACE
+            )
+    except RecursionError as error:
+        raise UsageError(
+            f"the {what} is a container that contains itself",
+            meaning="It has no end to take it apart to",
+            remedy="Give a tree of arrays",
+        ) from error
+    names = [_name(accessor) for accessor in accessors]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UsageError(
+            f"two different keys of the {what} are written alike",
+            where=twice,
+            meaning="A block is known by its name",
+            remedy="Use keys that can be told apart, such as strings or whole numbers",
+        )
+    return names, leaves, treespec
+
+
+def unknown_container(leaf: Any) -> str:
+    """Return how to turn a leaf that is a container of an unknown kind into a known one; "" where it is none."""
+    kind = type(leaf).__name__
+    if isinstance(leaf, Mapping):
+        return f"Convert the {kind} with dict(…)"
+    if isinstance(leaf, (list, tuple, set, frozenset)):
+        return f"Convert the {kind} with list(…)"
+    return ""
+
+
+def _register_dataclasses(tree: Any) -> None:
+    """Teach optree, in our own namespace, each dataclass that occurs: its fields are its children."""
+    stack, seen = [tree], set[int]()
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, dict):
+            stack.extend(node.values())
+        elif isinstance(node, (list, tuple)):
+            stack.extend(node)
+        elif dataclasses.is_dataclass(node) and not isinstance(node, type):
+            _register(type(node))
+            stack.extend(getattr(node, field.name) for field in dataclasses.fields(node))
+
+
+_registered: set[type] = set()
+
+
+def _register(kind: type) -> None:
+    if kind in _registered:
+        return
+    names = tuple(field.name for field in dataclasses.fields(kind))
+
+    def take_apart(instance: Any) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
+        return tuple(getattr(instance, name) for name in names), instance, names
+
+    def put_together(original: Any, children: Sequence[Any]) -> Any:
+        # A copy keeps what __post_init__ made beside the fields; its checks need not understand displaced values.
+        instance = copy.copy(original)
+        for name, child in zip(names, children, strict=True):
+            object.__setattr__(instance, name, child)
+        return instance
+
+    optree.register_pytree_node(
+        kind, take_apart, put_together, path_entry_type=optree.GetAttrEntry, namespace=NAMESPACE
+    )
+    _registered.add(kind)
+
+
+def _name(accessor: optree.PyTreeAccessor) -> str:
+    """Write a path as Python would, identifiers without quotes: ``encoder.layers[0].weight``."""
+    if not len(accessor):
+        return LONE_NAME
+    parts: list[str] = []
+    for entry in accessor:
+        if isinstance(entry, optree.NamedTupleEntry):
+            key: Any = entry.field
+        elif isinstance(entry, optree.GetAttrEntry):
+            key = entry.name
+        else:
+            key = entry.entry
+        if isinstance(key, str) and key.isidentifier():
+            parts.append(f".{key}" if parts else key)
+        else:
+            parts.append(f"[{key!r}]")
+    return "".join(parts)
