@@ -21,6 +21,8 @@ MOST_LINES: Final = 24
 """Lines after which a group stays undecided: the bound then no longer falls appreciably (√(m/q_m) is 3 at α = 1e-6)."""
 FIRST_LINE: Final = 27
 """Most evaluations of a first line."""
+SHORT_OF_SCALE: Final = 0.3
+"""All coordinates move at once along these lines: their first step is this much shorter than for one."""
 LineOf = Callable[[RandomDirection], Line]
 
 
@@ -139,7 +141,7 @@ class Certifier:
         line = self.line_of(self.direction())
         if self.calibration is None:
             estimate, self.calibration = first_line(
-                line, self.target(tolerances), self.pool, max_evaluations=FIRST_LINE
+                line, self.target(tolerances), self.pool, max_evaluations=FIRST_LINE, scale=SHORT_OF_SCALE
             )
         else:
             estimate = later_line(line, self.calibration, self.pool)

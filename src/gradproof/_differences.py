@@ -23,6 +23,8 @@ FIRST_STEP: Final = 3.0e-3 * 1.0371 * math.sqrt(math.pi / 3)
 SHORTEN: Final = 1 / (10 * math.pi)
 """By how much a step that is far too long, or that sees a kink, is shortened: no ratio of small numbers, so that the
 values of a piecewise linear cost at both steps are not multiples of one number."""
+SHORTEN_JOINT: Final = 1 / (8 * math.pi**2)
+"""The same along a line on which all coordinates move: the nearest of many kinks is nearer."""
 SHORTEN_LOW_PRECISION: Final = 1 / (8 * math.sqrt(math.pi / 3))
 """The same in float32 and below, where a kink drowns in the noise of much shorter steps."""
 SHORTEN_TO_FIT: Final = 1 / 100
@@ -237,7 +239,7 @@ def first_line(
     Calibration or None
         None where no usable step was found.
     """
-    search = _Search(line, scale, target, pool, max_evaluations, DISPLAY_ALPHA, enough)
+    search = _Search(line, scale, target, pool, max_evaluations, DISPLAY_ALPHA, enough, SHORTEN_JOINT)
     estimate = search.run()
     table = next((t for t in search.good if t.step == estimate.step and t.side == 0), None)
     if table is None or not estimate.trusted or estimate.kink is not None:
@@ -308,6 +310,7 @@ class _Search:
         max_evaluations: int,
         alpha: float,
         enough: float = ENOUGH_DEGREES,
+        shorten: float = SHORTEN,
     ) -> None:
         self.line = line
         self.scale = scale
@@ -318,7 +321,7 @@ class _Search:
         self.alpha = alpha
         self.enough = enough
         self.first_step = FIRST_STEP * scale
-        self.shorten = SHORTEN if line.unit_roundoff < 1e-12 else SHORTEN_LOW_PRECISION
+        self.shorten = shorten if line.unit_roundoff < 1e-12 else SHORTEN_LOW_PRECISION
         self.good: list[Table] = []
         self.suspects: list[Table] = []
         self.failed: list[float] = []
@@ -419,10 +422,16 @@ class _Search:
                 return self.better_step(longest) or self.second_opinion()
             table = self.suspects.pop()
         if table.reading.high and not self.pool.agrees(table.reading):
-            self.suspects.append(table)
-            self.too_long = min(self.too_long, table.step)
+            self.doubt(table)
             return 0.0 if self.good else self.after_suspect(table)
         return self.accept(table)
+
+    def doubt(self, table: Table) -> None:
+        """Set a table aside, and with it those at longer steps, which only seemed to be well-behaved."""
+        longer = [other for other in self.good if other.step > table.step]
+        self.good = [other for other in self.good if other.step <= table.step]
+        self.suspects.extend([*longer, table])
+        self.too_long = min(self.too_long, table.step)
 
     def accept(self, table: Table) -> float:
         for other in [other for other in self.good if other.step > table.step and self.contradict(other, table)]:

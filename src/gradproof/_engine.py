@@ -220,9 +220,13 @@ class Engine:
         try:
             with np.errstate(all="ignore"):
                 answer = self.problem.cost(point)
-            value, _ = self._take_apart(answer)
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
+        else:
+            try:
+                value, _ = self._take_apart(answer)
+            except TypeError as unsuitable:
+                error = f"the cost returns {unsuitable}"
         if not error and not math.isfinite(value):
             error, value = f"J is {value}", math.nan
         if not error and not math.isfinite(claimed_change):

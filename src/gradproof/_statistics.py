@@ -105,3 +105,43 @@ def within(discrepancy: float, bar: float) -> bool:
         False, too, where the discrepancy is NaN.
     """
     return abs(discrepancy) <= bar
+
+
+@lru_cache(maxsize=4096)
+def chi_square_product_lower_quantile(first: int, second: int, alpha: float) -> float:
+    """Return q with P(X·Y ≤ q) = alpha for independent X ~ χ²_first and Y ~ χ²_second.
+
+    Derivation: for a matrix R of rank one, R = σ a bᵀ with unit a and b, and normal u_j and v_i, the entries
+    u_j·R v_i = σ (u_j·a)(v_i·b), so that the sum of their squares is σ² χ²_first χ²_second exactly. Matrices of a higher
+    rank spread over more directions, which makes small sums rarer: rank one is the worst case.
+    """
+    return _product_quantile(first, second, alpha, upper=False)
+
+
+@lru_cache(maxsize=4096)
+def chi_square_product_upper_quantile(first: int, second: int, alpha: float) -> float:
+    """Return q with P(X·Y ≥ q) = alpha for independent X ~ χ²_first and Y ~ χ²_second."""
+    return _product_quantile(first, second, alpha, upper=True)
+
+
+def _product_quantile(first: int, second: int, alpha: float, *, upper: bool) -> float:
+    """Solve ∫ f_X(x) P(Y ≶ q/x) dx = alpha for q, by bisection on log q.
+
+    With x = eˢ the integrand falls off exponentially to the left and doubly so to the right, where the trapezoidal rule
+    converges geometrically.
+    """
+    import numpy as np
+    from scipy.special import gammainc, gammaincc, gammaln
+
+    s = np.linspace(-160.0 / first, math.log(first + 160.0) + 1.0, 4001)
+    density = np.exp(0.5 * first * s - 0.5 * np.exp(s) - 0.5 * first * math.log(2) - gammaln(0.5 * first))
+    tail = gammaincc if upper else gammainc
+    low, high = -400.0, 2 * math.log(first + second + 200.0) + 4.0
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        probability = float(np.sum(density * tail(0.5 * second, 0.5 * np.exp(middle - s))) * (s[1] - s[0]))
+        if (probability < alpha) != upper:
+            low = middle
+        else:
+            high = middle
+    return math.exp(0.5 * (low + high))

@@ -25,6 +25,11 @@ def sum_of_squares(parameters):
     return float(np.sum(np.asarray(parameters) ** 2))
 
 
+def read(report):
+    """Return the report's text on one line."""
+    return " ".join(str(report).split())
+
+
 class Calls:
     """A cost that counts its calls."""
 
@@ -218,7 +223,7 @@ def test_keys_that_read_alike_are_refused():
         (np.ma.masked_array(W, [0, 1, 0]), "a masked array of float64 of shape (3,)", "without the mask"),
         (10**400, "a whole number beyond the largest float", "floating-point"),
         ({1.0, 2.0}, "a set", "list(…)"),
-        (object(), "an object", "floating-point"),
+        (object(), "an object", "exclude="),
         (Anonymous(), "Anonymous (key)", "exclude="),
         (np.ones(2, dtype=np.longdouble), "of shape (2,)", "float64, float32 and float16"),
     ],
@@ -338,7 +343,7 @@ def test_empty_blocks_are_skipped_and_listed():
     report = check_gradient(sum_of_squares, point, {"W": 2 * W, "none": np.zeros((0, 3)), "nothing": []}, seed=1)
     assert report.verdict is Verdict.CORRECT
     assert report.skipped == ("none", "nothing")
-    assert "none, nothing" in str(report)
+    assert "none and nothing" in read(report)
 
 
 def test_empty_blocks_need_no_claim():
@@ -518,7 +523,7 @@ def test_a_cost_that_can_be_evaluated_nowhere_else_is_inconclusive_and_says_wher
     report = check_gradient(cost, W, 2 * W, strategy=strategy, seed=1)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.reason is gradproof.Reason.DOMAIN
-    assert "LookupError: no such table" in str(report)
+    assert "LookupError: no such table" in read(report)
     assert report.evaluations <= 1000
 
 
@@ -528,7 +533,7 @@ def test_a_cost_that_returns_something_else_at_displaced_points_is_a_cost_that_f
 
     report = check_gradient(cost, W, 2 * W, seed=1)
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert "returns None" in str(report) or "None" in str(report)
+    assert "the cost returns None" in read(report)
 
 
 # --- what the cost returns and does -----------------------------------------------------------------------------------
@@ -544,7 +549,7 @@ def test_a_cost_that_returns_something_else_at_displaced_points_is_a_cost_that_f
         (None, "None", "lack a return statement?"),
         (1j, "a complex (1j)", "real part"),
         (np.complex128(1), "a complex128 ((1+0j))", "real part"),
-        (np.array(1j), "0-d array of complex128", "real part"),
+        (np.array(1j), "a 0-d array of complex128", "real part"),
         (True, "a bool (True)", "one real number"),
         (np.False_, "a bool (False)", "one real number"),
         ("1.0", "a str ('1.0')", "one real number"),
@@ -552,7 +557,7 @@ def test_a_cost_that_returns_something_else_at_displaced_points_is_a_cost_that_f
         ((1.0, W), "a tuple", "has_aux=True"),
         ([1.0, W], "a list", "claimed=True"),
         ({"loss": 1.0}, "a dict", "one real number"),
-        (np.array(None), "0-d array of object (None)", "one real number"),
+        (np.array(None), "a 0-d array of object (None)", "one real number"),
         (10**400, "a whole number beyond the largest float", "one real number"),
     ],
     ids=lambda value: str(value)[:20],
@@ -695,7 +700,9 @@ def test_a_budget_too_small_for_any_answer_is_refused(budget):
     ids=str,
 )
 def test_an_option_of_another_kind_is_refused(options):
-    assert "Choose" in refused(gradproof.UsageError, sum_of_squares, W, W, **options) or options.keys() != {"strategy"}
+    ((name, value),) = options.items()
+    message = refused(gradproof.UsageError, sum_of_squares, W, W, **options)
+    assert message.startswith(f"{name} is {value!r}")
 
 
 def test_numpy_numbers_are_options_too():

@@ -18,7 +18,7 @@ from gradproof._directions import Slab
 from gradproof._results import Cause, Diagnosis
 from gradproof._statistics import within
 
-MOST_NAMED = 8
+MOST_NAMED = 12
 LARGEST_SHARE = 0.5
 """Share of the coordinates up to which scattered faults are called "some coordinates"."""
 

@@ -1,0 +1,269 @@
+"""What a function with many outputs returns: named blocks, seen as one flat vector of real numbers.
+
+A complex number is a pair of reals. The block of a complex array of shape (3,) has the shape (3, 2): the last index is 0
+for the real part and 1 for the imaginary part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from gradproof._containers import LONE_NAME, flatten
+from gradproof._directions import FloatArray
+from gradproof._errors import NotDifferentiable, ShapeMismatch
+from gradproof._settings import UNIT_ROUNDOFF
+from gradproof.adapters import adapter_for, kind_of
+
+LONE_OUTPUT: Final = "output"
+REAL_PARTS: Final = {"complex128": "float64", "complex64": "float32"}
+LAYOUTS: Final = ("C", "F", "strided")
+"""Memory layouts in which cotangents are handed out: code that reads raw memory breaks in the last two."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputBlock:
+    """One named array of a function's outputs.
+
+    Parameters
+    ----------
+    name, shape
+        As for a block of the point; a complex array has the axis of its two parts last.
+    dtype
+        Precision of its real numbers.
+    is_complex
+        Its numbers are pairs.
+    start, stop
+        Its rows in the flat vector.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    is_complex: bool
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Number of real numbers."""
+        return self.stop - self.start
+
+    @property
+    def rows(self) -> slice:
+        """Where it lies in the flat vector."""
+        return slice(self.start, self.stop)
+
+
+class Outputs:
+    """The structure of what a function returns, learnt from its first answer.
+
+    Parameters
+    ----------
+    value
+        An array, a number, or nested containers of them.
+    where
+        The call that returned it, for error messages.
+    lone
+        Name of a lone array.
+
+    Raises
+    ------
+    NotDifferentiable
+        Where a leaf is not floating-point.
+    """
+
+    def __init__(self, value: Any, where: str, *, lone: str = LONE_OUTPUT) -> None:
+        names, self._like, self._spec = flatten(value, what="function's answer", none_is_leaf=True)
+        self._lone = lone
+        blocks, start = [], 0
+        for name, leaf in zip(names, self._like, strict=True):
+            own = lone if name == LONE_NAME else name
+            shape, dtype, is_complex = _describe(leaf, own, where)
+            stop = start + math.prod(shape)
+            blocks.append(OutputBlock(own, shape, dtype, is_complex, start, stop))
+            start = stop
+        self.blocks = tuple(blocks)
+        self.size = start
+
+    @property
+    def roundoff(self) -> FloatArray:
+        """u of each row's precision."""
+        parts = [np.full(block.size, UNIT_ROUNDOFF[block.dtype]) for block in self.blocks]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def vector(self, value: Any, where: str) -> FloatArray:
+        """Return an answer as one flat float64 vector.
+
+        Raises
+        ------
+        ShapeMismatch, NotDifferentiable
+            Where it does not have the structure, the shapes or the kind of numbers of the first answer.
+        """
+        names, leaves, _ = flatten(value, what="answer", none_is_leaf=True)
+        wanted = [block.name for block in self.blocks]
+        names = [self._lone if name == LONE_NAME else name for name in names]
+        if set(names) != set(wanted):
+            missing = [name for name in wanted if name not in names] or wanted
+            raise ShapeMismatch(
+                f"the answer has {_listed(names)}, the function returns {_listed(wanted)}",
+                where=where,
+                meaning=f"There is nothing to compare {missing[0]} with",
+                remedy="Return the structure that the function returns",
+            )
+        by_name = dict(zip(names, leaves, strict=True))
+        parts = [self._part(block, by_name[block.name], where) for block in self.blocks]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _part(self, block: OutputBlock, leaf: Any, where: str) -> FloatArray:
+        if leaf is None:
+            raise ShapeMismatch(
+                f"None for {block.name}",
+                where=where,
+                meaning="None is no derivative",
+                remedy=f"Return zeros of shape {_given_shape(block)} where it does not depend on the point",
+            )
+        shape = tuple(np.shape(leaf))
+        if shape != _given_shape(block):
+            raise ShapeMismatch(
+                f"{block.name} has shape {shape}, the function returns shape {_given_shape(block)}",
+                where=where,
+                meaning="They must be equal, entry by entry",
+                remedy="Return the shape that the function returns",
+            )
+        if isinstance(leaf, (bool, np.bool_)) or getattr(getattr(leaf, "dtype", None), "kind", "f") not in "fciu":
+            raise NotDifferentiable(
+                kind_of(leaf), where=f"{where}, {block.name}", meaning="A derivative consists of floating-point numbers"
+            )
+        if np.iscomplexobj(leaf) and not block.is_complex:
+            raise NotDifferentiable(
+                kind_of(leaf),
+                where=f"{where}, {block.name}",
+                meaning="The function's output is real there, and so is its derivative along a real line",
+                remedy="Return its real part, if that is what is meant",
+            )
+        return _flat(leaf, is_complex=block.is_complex)
+
+    def tree(self, vector: FloatArray, layout: str = "C") -> Any:
+        """Return a flat vector in the structure, shapes and precisions of the function's answers."""
+        leaves = []
+        for block, like in zip(self.blocks, self._like, strict=True):
+            leaves.append(_unflat(vector[block.rows], block, like, layout))
+        return self._spec.unflatten(leaves)
+
+    def rounded(self, vector: FloatArray) -> FloatArray:
+        """Return a vector as it arrives in the outputs' precisions."""
+        result = np.array(vector)
+        for block in self.blocks:
+            if block.dtype in {"float32", "float16"}:
+                result[block.rows] = vector[block.rows].astype(block.dtype)
+        return result
+
+    def place(self, row: int) -> tuple[OutputBlock, tuple[int, ...]]:
+        """Return the block that a row belongs to, and its index there."""
+        block = next(block for block in self.blocks if block.start <= row < block.stop)
+        return block, tuple(int(i) for i in np.unravel_index(row - block.start, block.shape)) if block.shape else ()
+
+    def name_of(self, row: int) -> str:
+        """Write a row as Python would: ``output[3, 0]``."""
+        block, index = self.place(row)
+        return f"{block.name}{list(index)}" if index else block.name
+
+
+def real_pairs(tree: Any) -> tuple[Any, Callable[[Any], Any], dict[str, str]]:
+    """Replace complex arrays by real ones of a further axis of two.
+
+    Returns
+    -------
+    Any
+        The tree with real leaves.
+    Callable
+        Takes a tree like that back.
+    dict
+        Names of the complex leaves, and their dtypes.
+    """
+    names, leaves, spec = flatten(tree)
+    like = {k: leaf for k, leaf in enumerate(leaves) if _is_complex(leaf)}
+    if not like:
+        return tree, lambda given: given, {}
+
+    def restore(given: Any) -> Any:
+        _, parts, _ = flatten(given)
+        for k, leaf in like.items():
+            pairs = np.ascontiguousarray(parts[k])
+            joined = pairs.view(np.result_type(pairs.dtype, np.complex64))[..., 0]
+            parts[k] = joined if isinstance(leaf, np.ndarray) else type(leaf)(joined[()])
+        return spec.unflatten(parts)
+
+    for k, leaf in like.items():
+        leaves[k] = _pairs(leaf)
+    kinds = {names[k]: str(np.asarray(leaf).dtype) for k, leaf in like.items()}
+    return spec.unflatten(leaves), restore, kinds
+
+
+def _is_complex(leaf: Any) -> bool:
+    return isinstance(leaf, (complex, np.complexfloating)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind == "c")
+
+
+def _pairs(leaf: Any) -> FloatArray:
+    array = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
+    pairs: FloatArray = np.stack([array.real, array.imag], axis=-1)
+    return pairs
+
+
+def _describe(leaf: Any, name: str, where: str) -> tuple[tuple[int, ...], str, bool]:
+    if _is_complex(leaf):
+        dtype = str(np.asarray(leaf).dtype)
+        if dtype in REAL_PARTS:
+            return (*np.shape(leaf), 2), REAL_PARTS[dtype], True
+    try:
+        adapter = adapter_for([(name, leaf)])
+        shape, dtype = adapter.describe(leaf)
+    except (TypeError, NotDifferentiable):
+        raise NotDifferentiable(
+            f"the function returns {kind_of(leaf)}",
+            where=f"{where}, {name}",
+            meaning="A derivative is defined for floating-point outputs only",
+            remedy="Return floating-point arrays (or leave this output out)",
+        ) from None
+    return shape, dtype, False
+
+
+def _given_shape(block: OutputBlock) -> tuple[int, ...]:
+    return block.shape[:-1] if block.is_complex else block.shape
+
+
+def _flat(leaf: Any, *, is_complex: bool) -> FloatArray:
+    if is_complex:
+        return np.asarray(_pairs(np.asarray(leaf, dtype=np.complex128)), dtype=np.float64).reshape(-1)
+    if isinstance(leaf, (np.ndarray, np.generic, int, float)):
+        return np.array(leaf, dtype=np.float64).reshape(-1)
+    return adapter_for([("answer", leaf)]).to_flat(leaf)
+
+
+def _unflat(values: FloatArray, block: OutputBlock, like: Any, layout: str) -> Any:
+    if block.is_complex:
+        pairs = np.ascontiguousarray(values.reshape(block.shape))
+        joined = pairs.view(np.complex128)[..., 0].astype(np.asarray(like).dtype)
+        return _laid_out(joined, layout) if isinstance(like, np.ndarray) else type(like)(joined[()])
+    leaf = adapter_for([(block.name, like)]).from_flat(np.array(values), like)
+    return _laid_out(leaf, layout) if type(leaf) is np.ndarray else leaf
+
+
+def _laid_out(array: Any, layout: str) -> Any:
+    """Return equal values in another memory layout."""
+    if layout == "F":
+        return np.asfortranarray(array)
+    if layout == "strided" and array.ndim:
+        wide = np.full((*array.shape[:-1], 2 * array.shape[-1]), np.nan, dtype=array.dtype)
+        wide[..., ::2] = array
+        return wide[..., ::2]
+    return array
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:6])}{' …' if len(names) > 6 else ''}" if names else "nothing"

@@ -1,0 +1,393 @@
+"""The derivative of a vector-valued function along a line, output block by output block, with error bars.
+
+The values of a whole vector are read as those of one number are (see `_noise`): the norm over a block's components of
+each Gram coefficient falls with the degree into a plateau, which is the noise. A random projection of the components,
+each block weighed alike, chooses the step by the same search that serves scalar costs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from gradproof._differences import (
+    CENTRAL_4,
+    CENTRAL_6,
+    FIRST_STEP,
+    FORWARD_5,
+    FORWARD_6,
+    SLOW,
+    Pool,
+    first_line,
+    shorten_mantissa,
+)
+from gradproof._directions import FloatArray
+from gradproof._map_engine import Components, MapEngine, Moved
+from gradproof._noise import POINTS, STANDS_OUT, gram_polynomials
+from gradproof._results import Estimate
+from gradproof._statistics import within
+
+View = Callable[[Moved, float], tuple[FloatArray, FloatArray]]
+"""From a displaced evaluation at t: the discrepancies, and the size of what was rounded on the way, per component."""
+REMEASURE: Final = 4
+UNUSUAL: Final = 30.0
+"""A plateau this many times above what other lines saw means that a kink was crossed."""
+TRIES: Final = 6
+CENTRAL: Final = (-3, -2, -1, 1, 2, 3)
+PRIOR: Final = 3.0
+
+
+class VectorLine:
+    """F along one direction; the evaluations are kept.
+
+    Parameters
+    ----------
+    engine, components
+        What to displace, and where to.
+    view
+        Which discrepancies to look at.
+    """
+
+    def __init__(self, engine: MapEngine, components: Components, view: View) -> None:
+        self.engine = engine
+        self.components = components
+        self.view = view
+        self.raw: dict[float, Moved] = {}
+        self.seen: dict[float, tuple[FloatArray, FloatArray] | None] = {}
+
+    def at(self, t: float) -> tuple[FloatArray, FloatArray] | None:
+        """Return the discrepancies at t and their roundings; None where the function failed."""
+        if t not in self.seen:
+            moved = self.raw[t] = self.engine.evaluate(self.components, t)
+            self.seen[t] = None if moved.change is None else self.view(moved, t)
+        return self.seen[t]
+
+
+class Projection:
+    """A weighted sum of a vector line's components: φ for the scalar search of a step."""
+
+    def __init__(self, line: VectorLine, weights: FloatArray, roundoff: float) -> None:
+        self.line = line
+        self.weights = weights
+        self.unit_roundoff = roundoff
+        self.asked = 0
+        self.roundings: dict[float, float] = {}
+
+    @property
+    def granularity(self) -> float:
+        """Not looked for: sums of many outputs hide it."""
+        return 0.0
+
+    @property
+    def evaluations(self) -> int:
+        """Values asked for on this projection."""
+        return self.asked
+
+    def __call__(self, steps: Sequence[float]) -> FloatArray:
+        """Return the projected discrepancies."""
+        result = []
+        for t in steps:
+            if t not in self.roundings:
+                self.asked += 1
+            found = self.line.at(t)
+            self.roundings[t] = 0.0 if found is None else float(np.linalg.norm(self.weights * found[1]))
+            result.append(math.nan if found is None else float(self.weights @ found[0]))
+        return np.array(result)
+
+    def magnitude(self, reach: float) -> float:
+        """Return the largest size that was rounded within reach."""
+        return max((r for t, r in self.roundings.items() if abs(t) <= reach), default=0.0)
+
+    def repeat(self) -> float:
+        """Evaluate at θ again; return the projected change."""
+        change = self.line.engine.repeat()
+        if change is None:
+            return 0.0
+        zero: Components = (None,) * len(self.line.components)
+        return abs(float(self.weights @ self.line.view(Moved(change, zero), 0.0)[0]))
+
+
+@dataclass(slots=True)
+class BlockNoise:
+    """The noise of one output block, from all tables that have seen it: root sum of squares over its components."""
+
+    squares: float = 0.0
+    degrees: float = 0.0
+
+    def level(self, floor: float) -> tuple[float, float]:
+        """Return the noise of the block's values and its degrees of freedom; twice the floor is known before."""
+        total = self.degrees + PRIOR
+        mixed = (self.squares + PRIOR * (2 * floor) ** 2) / total
+        return max(math.sqrt(mixed), floor), total
+
+    def add(self, noise: float, degrees: float) -> None:
+        """Take in what a table saw."""
+        self.squares += degrees * noise**2
+        self.degrees += degrees
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReading:
+    """One line's result in one output block: norms over its components, in units of F per unit of t."""
+
+    size: float
+    truncation: float
+    spread: float
+    degrees: float
+
+
+@dataclass(frozen=True, slots=True)
+class LineReading:
+    """One line's result.
+
+    Parameters
+    ----------
+    values
+        D: the derivative of each component's discrepancy.
+    bars
+        Per component, truncation and ten times the noise that it shows by itself.
+    blocks
+        Norms per output block.
+    steps
+        Multiples of t and the weights of the formula: D = Σ weight · F(t).
+    step
+        h.
+    trusted
+        False where no two steps agreed.
+    """
+
+    values: FloatArray
+    bars: FloatArray
+    blocks: tuple[BlockReading, ...]
+    steps: tuple[float, ...]
+    weights: tuple[float, ...]
+    step: float
+    trusted: bool = True
+
+
+class LineReader:
+    """Measures lines; what it learns of the noise serves the next ones.
+
+    Parameters
+    ----------
+    rows
+        The components of each output block, as slices.
+    roundoff
+        u of the lowest precision at work.
+    """
+
+    def __init__(self, rows: Sequence[slice], roundoff: float, seed: int) -> None:
+        self.rows = tuple(rows)
+        self.roundoff = roundoff
+        self.noise = [BlockNoise() for _ in rows]
+        self.pool = Pool()
+        self.generator = np.random.default_rng([seed, 0x6C696E65])
+        self.step = 0.0
+        self.side = 0
+        self.kink = False
+        self.remeasured = 0
+
+    def first(self, line: VectorLine, scales: FloatArray, target: float) -> tuple[LineReading | None, Estimate]:
+        """Find a step on a random projection, then read all components there.
+
+        Parameters
+        ----------
+        line
+            Where.
+        scales
+            Per output block, the size by which its components are weighed.
+        target
+            Bar at which the search may stop, in units of those sizes.
+        """
+        size = self.rows[-1].stop
+        weights = self.generator.standard_normal(size)
+        for rows, scale in zip(self.rows, scales, strict=True):
+            weights[rows] /= scale if scale > 0 else 1.0
+        estimate = first_line(Projection(line, weights, self.roundoff), target, self.pool, max_evaluations=27)[0]
+        if estimate.kink is not None or not estimate.trusted or not math.isfinite(estimate.value):
+            self.kink = estimate.kink is not None or math.isfinite(estimate.value)
+            return None, estimate
+        self.step = estimate.step
+        self.side = {"central": 0, "forward": 1, "backward": -1}[estimate.method.partition(",")[0]]
+        return self.settle(line), estimate
+
+    def settle(self, line: VectorLine, *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()) -> LineReading | None:
+        """Read a line at the known step; again along the same direction at an eighth of it where it looks unusual.
+
+        Parameters
+        ----------
+        line
+            Where.
+        shorter
+            Factor on the step.
+        known_wrong
+            Output blocks whose discrepancy is expected.
+        """
+        step, previous = self.step * shorter, None
+        for _ in range(REMEASURE):
+            reading = self.read_where_it_can(line, step)
+            if reading is None:
+                return None
+            if previous is not None and self.agree(previous, reading):
+                best = previous if _bar(previous) <= _bar(reading) and not self.unusual(previous) else reading
+                self.learn(best)
+                return best
+            surprising = any(
+                block.size > block.truncation + 10 * block.spread
+                for k, block in enumerate(reading.blocks)
+                if k not in known_wrong
+            )
+            if previous is None and not surprising and not self.unusual(reading):
+                self.learn(reading)
+                return reading
+            if previous is None:
+                self.remeasured += 1
+            previous, step = reading, reading.step / 8
+        self.kink = True
+        return None
+
+    def unusual(self, reading: LineReading) -> bool:
+        """Say whether a block shows far more noise than the other lines, or than rounding where this is the first."""
+        for pool, block in zip(self.noise, reading.blocks, strict=True):
+            if block.spread * reading.step > UNUSUAL * pool.level(0.0)[0] and pool.degrees > 0:
+                return True
+        return False
+
+    def agree(self, one: LineReading, two: LineReading) -> bool:
+        """Say whether two steps show the same derivative in every block."""
+        for k, rows in enumerate(self.rows):
+            distance = float(np.linalg.norm(one.values[rows] - two.values[rows]))
+            bar = sum(r.blocks[k].truncation + 10 * r.blocks[k].spread for r in (one, two))
+            if not within(distance, bar):
+                return False
+        return True
+
+    def learn(self, reading: LineReading) -> None:
+        """Keep what a line that fits says of the noise."""
+        amplification = float(np.linalg.norm(reading.weights)) * reading.step
+        for pool, block in zip(self.noise, reading.blocks, strict=True):
+            pool.add(block.spread * reading.step / amplification, block.degrees)
+
+    def read_where_it_can(self, line: VectorLine, step: float) -> LineReading | None:
+        """Read at a step, at shorter ones where the function fails, and on one side at last."""
+        if self.side == 0:
+            tried = shorten_mantissa(step)
+            for _ in range(TRIES):
+                reading = self.read(line, tried, 0)
+                if reading is not None:
+                    return reading
+                tried = shorten_mantissa(tried / 10)
+        for side in (self.side,) if self.side else (1, -1):
+            reading = self.read(line, shorten_mantissa(step / (1 if self.side else 2)), side)
+            if reading is not None:
+                return reading
+        return None
+
+    def read(self, line: VectorLine, step: float, side: int) -> LineReading | None:
+        """Read seven values, one of which is zero by definition; None where the function fails at one of them."""
+        multiples = CENTRAL if side == 0 else tuple(side * k for k in range(1, POINTS))
+        found = []
+        for k in sorted(multiples, key=abs, reverse=True):  # the farthest first: it is the likeliest to fail
+            at = line.at(k * step)
+            if at is None:
+                return None
+            found.append((k, at))
+        found.sort(key=lambda pair: pair[0] if side == 0 else abs(pair[0]))
+        values = np.stack([at[0] for _, at in found])
+        values = np.insert(values, 3 if side == 0 else 0, 0.0, axis=0)
+        rounding = np.max([at[1] for _, at in found], axis=0)
+        best, next_ = (CENTRAL_6, CENTRAL_4) if side == 0 else (side * FORWARD_6, side * FORWARD_5)
+        derivative = best @ values / step
+        correction = np.abs(derivative - next_ @ values / step)
+        coefficients = np.abs(gram_polynomials() @ values)[1:]
+        blocks = []
+        bars = np.empty(derivative.size)
+        amplification = float(np.linalg.norm(best))
+        for k, rows in enumerate(self.rows):
+            block, own = self._block(k, rows, coefficients, derivative, correction, rounding, step, side, amplification)
+            blocks.append(block)
+            bars[rows] = own
+        weights = tuple(float(w) / step for w in np.delete(best, 3 if side == 0 else 0))
+        return LineReading(derivative, bars, tuple(blocks), tuple(k * step for k, _ in found), weights, step)
+
+    def _block(
+        self,
+        k: int,
+        rows: slice,
+        coefficients: FloatArray,
+        derivative: FloatArray,
+        correction: FloatArray,
+        rounding: FloatArray,
+        step: float,
+        side: int,
+        amplification: float,
+    ) -> tuple[BlockReading, FloatArray]:
+        own = coefficients[:, rows]
+        floors = 0.5 * self.roundoff * rounding[rows]
+        floor = float(np.linalg.norm(floors))
+        energies = np.linalg.norm(own, axis=1)
+        start, noise, degrees = plateau(energies, floor)
+        pooled, total = self.noise[k].level(floor)
+        if noise <= UNUSUAL * pooled:
+            both = total + degrees
+            noise, total = max(math.sqrt((total * pooled**2 + degrees * noise**2) / both), floor), both
+        else:
+            total = degrees
+        truncation = block_truncation(energies, start, float(np.linalg.norm(correction[rows])), step, side)
+        spread = amplification * noise / step
+        # What a component shows by itself: its last coefficients, and a share of the block's noise.
+        share = noise / math.sqrt(max(rows.stop - rows.start, 1))
+        seen = np.sqrt(np.mean(own[max(start, 4) - 1 :] ** 2, axis=0)) if start < POINTS else np.zeros(own.shape[1])
+        single = np.maximum(np.maximum(seen, np.minimum(share, 10 * floors)), floors)
+        cut = np.where(np.max(own[4:], axis=0) > STANDS_OUT * np.maximum(floors, share), 10 * correction[rows], 0.0)
+        bars = cut + 10 * amplification * single / step + (truncation if truncation > 0 else 0.0)
+        size = float(np.linalg.norm(derivative[rows]))
+        return BlockReading(size, truncation, spread, total), bars
+
+
+def plateau(energies: FloatArray, floor: float) -> tuple[int, float, float]:
+    """Find the degree from which on only noise is seen (7: none); return it, the noise and its degrees of freedom."""
+    for start in range(1, POINTS - 1):
+        tail = energies[start - 1 :]
+        later = [max(math.sqrt(float(np.mean(tail[k:] ** 2))), floor) for k in range(1, len(tail))]
+        if all(c <= STANDS_OUT * level for c, level in zip(tail, later, strict=False)):
+            # Only the last three: lower degrees may hold a curvature that hides below four times the noise.
+            last = energies[max(start - 1, 3) :]
+            return start, max(math.sqrt(float(np.mean(last**2))), floor), float(len(last))
+    end = float(energies[-1])
+    return (POINTS - 1 if end <= STANDS_OUT * floor else POINTS), max(end, floor), 1.0
+
+
+def block_truncation(energies: FloatArray, start: int, correction: float, step: float, side: int) -> float:
+    """Bound the truncation error of the formula of order 6: the rule of `_differences.Table.truncation`, on norms."""
+    if start < POINTS - 1:
+        return 0.0
+    derivatives = energies / _leading()
+    pairs = [(derivatives[1], derivatives[3]), (derivatives[2], derivatives[4])]
+    if start == POINTS:
+        pairs.append((derivatives[3], derivatives[5]))
+    rate = max((float(late / early) for early, late in pairs if early > 0), default=1.0)
+    if rate > SLOW:
+        return 10 * correction
+    fifth = max(float(derivatives[4]), math.sqrt(float(derivatives[3] * derivatives[5])))
+    return 10 * rate * fifth / step / (140 if side == 0 else 7)
+
+
+def _leading() -> FloatArray:
+    grid = np.arange(POINTS, dtype=float) - (POINTS - 1) / 2
+    powers = np.array([grid**k / math.factorial(k) for k in range(1, POINTS)])
+    leading: FloatArray = np.abs(np.einsum("kp,kp->k", gram_polynomials()[1:], powers))
+    return leading
+
+
+def _bar(reading: LineReading) -> float:
+    return math.hypot(*(block.truncation + block.spread for block in reading.blocks))
+
+
+def first_step() -> float:
+    """Return the step at which a search on a projection begins, as it is rounded there."""
+    return 3 * shorten_mantissa(FIRST_STEP / 3)
