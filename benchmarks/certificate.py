@@ -125,6 +125,10 @@ def memory(console, *, quick):
     table = Table(title="peak memory of a check beyond claim and point")
     for heading in ("parameters", "the claim is", "vectors of N"):
         table.add_column(heading, justify="right")
+    cost, point, gradient = network(100, 0, "tanh")
+    check_gradient(
+        cost, point, {name: 2 * block for name, block in gradient.items()}, seed=0
+    )  # imports are no part of it
     for size in (10**5,) if quick else (10**5, 10**6, 10**7):
         for what in ("right", "doubled", "wrong in one entry"):
             cost, point, gradient = network(size, 0, "tanh")

@@ -17,9 +17,9 @@ from gradproof._results import Estimate, Verdict
 
 SPREAD_OF_A_GROUP: Final = 100.0
 """Blocks that change the cost by less than 1/100 of what another does are displaced by themselves."""
-MOST_LINES: Final = 24
-"""Lines after which a group stays undecided: the bound then no longer falls appreciably (√(m/q_m) is 3 at α = 1e-6)."""
-FIRST_LINE: Final = 27
+MOST_LINES: Final = 48
+"""Lines after which a group stays undecided: the bound then no longer falls appreciably (√(m/q_m) is 1.9 at α = 1e-6)."""
+FIRST_LINE: Final = 34
 """Most evaluations of a first line."""
 SHORT_OF_SCALE: Final = 0.3
 """All coordinates move at once along these lines: their first step is this much shorter than for one."""
@@ -100,6 +100,7 @@ class Certifier:
         self.pool = pool
         self.evidence = Evidence(self.members, alpha)
         self.calibration: Calibration | None = None
+        self.directions: list[RandomDirection] = []
         self.remeasured = 0
         self.kink = False
         self.failed = False
@@ -138,7 +139,8 @@ class Certifier:
 
     def measure(self, tolerances: Sequence[float]) -> None:
         """Measure one more line."""
-        line = self.line_of(self.direction())
+        direction = self.direction()
+        line = self.line_of(direction)
         if self.calibration is None:
             estimate, self.calibration = first_line(
                 line, self.target(tolerances), self.pool, max_evaluations=FIRST_LINE, scale=SHORT_OF_SCALE
@@ -146,9 +148,9 @@ class Certifier:
         else:
             estimate = later_line(line, self.calibration, self.pool)
             self.remeasured += "times" in estimate.method
-        self.take(estimate)
+        self.take(estimate, direction)
 
-    def take(self, estimate: Estimate) -> None:
+    def take(self, estimate: Estimate, direction: RandomDirection) -> None:
         """Keep a line, or say why it cannot be used."""
         if estimate.kink is not None:
             self.kink = True
@@ -158,3 +160,4 @@ class Certifier:
             self.kink = True
         else:
             self.evidence.lines.append(estimate)
+            self.directions.append(direction)

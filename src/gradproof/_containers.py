@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import optree
@@ -45,7 +45,7 @@ def flatten(
     """
     _register_dataclasses(tree)
     try:
-        with optree.dict_insertion_ordered(True, namespace=NAMESPACE):
+        with optree.dict_insertion_ordered(True, namespace=NAMESPACE):  # noqa: FBT003  # positional only
             accessors, leaves, treespec = optree.tree_flatten_with_accessor(
                 tree, none_is_leaf=none_is_leaf, namespace=NAMESPACE
             )
@@ -105,7 +105,7 @@ def _register(kind: type) -> None:
     def take_apart(instance: Any) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
         return tuple(getattr(instance, name) for name in names), instance, names
 
-    def put_together(original: Any, children: Sequence[Any]) -> Any:
+    def put_together(original: Any, children: Iterable[Any]) -> Any:
         # A copy keeps what __post_init__ made beside the fields; its checks need not understand displaced values.
         instance = copy.copy(original)
         for name, child in zip(names, children, strict=True):

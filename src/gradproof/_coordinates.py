@@ -23,9 +23,13 @@ TWO_POINTS: Final = 1 / math.sqrt(2)
 FOUR_POINTS: Final = 0.950
 """Standard deviations of the formulas of order 2 and 4, over noise/step."""
 CLAIM_ROUNDING: Final = 100.0
-"""A coordinate is not called wrong for less than this many roundings of its block's norm."""
+CLAIM_ROUNDING_HALF: Final = 1000.0
+"""A coordinate is not called wrong for less than this many roundings of its block's norm. In half precision the forward
+pass is a staircase, whose steps are no noise: there only what is as large as half of the block is wrong by itself."""
 BENT: Final = 0.02
 """Slopes on both sides that differ by more than this share of the gradient are looked at again for a kink."""
+HALF: Final = 1e-6
+"""Unit roundoffs above this are half precisions."""
 STEADY: Final = 0.02
 """Two steps that show the same discrepancy to this fraction confirm each other."""
 SAMPLE: Final = 3
@@ -182,10 +186,22 @@ class Exhaustive:
         size = np.abs(measured.discrepancy)
         explained = np.maximum(
             t * measured.spread + measured.truncation,
-            CLAIM_ROUNDING * self.roundoff * float(np.linalg.norm(claimed)),
+            (CLAIM_ROUNDING if self.roundoff < HALF else CLAIM_ROUNDING_HALF) * self.roundoff * float(np.linalg.norm(claimed)),
         )
         relative = self.tolerances[b] * (np.abs(claimed) + np.abs(claimed + measured.discrepancy))
         return (size > np.maximum(explained, relative)) | measured.failed
+
+    def would_suspect(self, b: int, change: FloatArray) -> bool:
+        """Say whether some coordinate would have stood out, had the claim been so much larger."""
+        measured = self.blocks[b]
+        kept, self.claimed = self.claimed, tuple(g + change if k == b else g for k, g in enumerate(self.claimed))
+        discrepancy = measured.discrepancy
+        measured.discrepancy = discrepancy - change
+        try:
+            return bool((self.suspicious(b) & (change != 0)).any()) or self.difference(b).lower > self.tolerances[b]
+        finally:
+            self.claimed = kept
+            measured.discrepancy = discrepancy
 
     def look_again(self, b: int) -> None:
         """Confirm, or explain, each suspicious coordinate; shorten the block's step where it is to blame."""

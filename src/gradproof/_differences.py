@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
 
 from gradproof._directions import FloatArray
-from gradproof._noise import BETWEEN, POINTS, STANDS_OUT, Reading, interpolation_weights, read_table, roughness
+from gradproof._noise import (
+    BETWEEN,
+    FAR_ABOVE_ROUNDING,
+    POINTS,
+    STANDS_OUT,
+    Reading,
+    interpolation_weights,
+    read_table,
+    roughness,
+)
 from gradproof._results import Estimate, Kink
 from gradproof._statistics import student_quantile, within
 
@@ -23,7 +32,7 @@ FIRST_STEP: Final = 3.0e-3 * 1.0371 * math.sqrt(math.pi / 3)
 SHORTEN: Final = 1 / (10 * math.pi)
 """By how much a step that is far too long, or that sees a kink, is shortened: no ratio of small numbers, so that the
 values of a piecewise linear cost at both steps are not multiples of one number."""
-SHORTEN_JOINT: Final = 1 / (8 * math.pi**2)
+SHORTEN_JOINT: Final = 1 / (10 * math.pi**2)
 """The same along a line on which all coordinates move: the nearest of many kinks is nearer."""
 SHORTEN_LOW_PRECISION: Final = 1 / (8 * math.sqrt(math.pi / 3))
 """The same in float32 and below, where a kink drowns in the noise of much shorter steps."""
@@ -148,6 +157,10 @@ class Pool:
         if not reading.falls:
             self.readings.append((reading.noise, reading.degrees_of_freedom, reading.floor))
 
+    def learn(self, noise: float) -> None:
+        """Take in noise that showed itself as a disagreement of two steps: one degree of freedom."""
+        self.readings.append((noise, 1.0, noise))
+
     def level(self, floor: float) -> tuple[float, float]:
         """Return the standard deviation of one value, and its degrees of freedom, where rounding alone costs `floor`."""
         degrees = sum(d for _, d, _ in self.readings)
@@ -247,7 +260,7 @@ def first_line(
     noise, _ = pool.level(table.reading.floor)
     fourth, fifth = table.reading.derivatives()[3:5]  # already times h⁴ and h⁵
     fifth = max(float(fifth), 0.5 * noise)  # what the noise may hide
-    ratio = min(0.6 * (7.1 * noise / fifth) ** 0.2, 1.5)
+    ratio = min(0.6 * (7.1 * noise / fifth) ** 0.2, 1.5) if fifth > 0 else 1.5
     step = shorten_mantissa(ratio * table.step)
     truncation = 3 * ratio**5 * fifth / 30 / step
     return estimate, Calibration(step, truncation, float(fourth) * ratio**4)
@@ -267,31 +280,47 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
     """
     taken = line.evaluations
     step, truncation = calibration.step, calibration.truncation
-    previous: tuple[float, float] | None = None
+    previous: Estimate | None = None
     for attempt in range(REMEASURE):
         values = line([-2 * step, -step, step, 2 * step])
-        noise, degrees = pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
-        spread = FOUR_POINTS * noise / step
         value = float(values @ [1, -8, 8, -1]) / (12 * step)
         fourth = abs(float(values @ [1, -4, -4, 1]))  # the middle value, six times, is zero
+        noise, degrees = pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
+        spread = FOUR_POINTS * noise / step
+        estimate = Estimate(
+            value=value,
+            truncation_error=truncation,
+            roundoff_error=spread,
+            error_bar=truncation + student_quantile(degrees, DISPLAY_ALPHA) * spread,
+            degrees_of_freedom=degrees,
+            step=step,
+            order=4,
+            evaluations=line.evaluations - taken,
+            method="central, order 4" if attempt == 0 else f"central, order 4, measured {attempt + 1} times",
+            noise=noise,
+        )
         expected = max(math.sqrt(70) * noise, calibration.fourth * (step / calibration.step) ** 4)
-        smooth = fourth <= UNEXPECTED * expected
-        bar = truncation + 10 * spread
-        agrees = previous is not None and within(value - previous[0], bar + previous[1])
-        if math.isfinite(value) and ((smooth and (within(value, bar) or not expect_zero)) or agrees):
-            return Estimate(
-                value=value,
-                truncation_error=truncation,
-                roundoff_error=spread,
-                error_bar=truncation + student_quantile(degrees, DISPLAY_ALPHA) * spread,
-                degrees_of_freedom=degrees,
-                step=step,
-                order=4,
-                evaluations=line.evaluations - taken,
-                method="central, order 4" if attempt == 0 else f"central, order 4, measured {attempt + 1} times",
-                noise=noise,
-            )
-        previous = (value, bar) if math.isfinite(value) else None
+        rounding = 0.1 * FAR_ABOVE_ROUNDING * line.unit_roundoff * line.magnitude(2 * step)
+        smooth = math.isfinite(value) and fourth <= max(UNEXPECTED * expected, math.sqrt(70) * rounding if attempt else 0)
+        if smooth and (not expect_zero or within(value, truncation + 10 * spread)):
+            return estimate
+        if previous is not None and math.isfinite(value):
+            distance = abs(value - previous.value)
+            if within(distance, truncation + 10 * spread + previous.truncation_error + 10 * previous.roundoff_error):
+                return estimate
+            missed = distance * step / FOUR_POINTS
+            if smooth and missed <= 10 * rounding:
+                # Both steps look smooth, and differ as noise does: there is more of it than was known.
+                pool.learn(missed)
+                again = pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * previous.step))
+                return replace(
+                    previous,
+                    roundoff_error=FOUR_POINTS * again[0] / previous.step,
+                    degrees_of_freedom=again[1],
+                    noise=again[0],
+                    evaluations=line.evaluations - taken,
+                )
+        previous = estimate if smooth else None
         step /= 8
         truncation /= 8**4
     # Nothing agreed: look as carefully as a first line does.
@@ -328,6 +357,7 @@ class _Search:
         self.open_side = 0
         self.too_long = math.inf
         self.lengthened = 0
+        self.backed_off = 0
         self.checked_between = False
         self.grained = False
         self.looked_beyond = False
@@ -403,7 +433,8 @@ class _Search:
         expected += slope * (place - BETWEEN * table.step)
         noise, _ = self.pool.level(table.reading.floor)
         rounding = 4 * self.line.unit_roundoff * self.sensitivity(table)
-        return not within(value - expected, 12 * noise + rounding + 4 * table.step * table.truncation())
+        allowed = 12 * noise + rounding + 4 * table.step * table.truncation()
+        return not within(value - expected, max(allowed, 0.1 * table.reading.suspicious))
 
     def after_failure(self, step: float) -> float:
         """The cost failed at this step: shorten it, unless shorter ones were fine already."""
@@ -423,7 +454,7 @@ class _Search:
             table = self.suspects.pop()
         if table.reading.high and not self.pool.agrees(table.reading):
             self.doubt(table)
-            return 0.0 if self.good else self.after_suspect(table)
+            return self.back_off(table) if self.good else self.after_suspect(table)
         return self.accept(table)
 
     def doubt(self, table: Table) -> None:
@@ -432,6 +463,20 @@ class _Search:
         self.good = [other for other in self.good if other.step <= table.step]
         self.suspects.extend([*longer, table])
         self.too_long = min(self.too_long, table.step)
+
+    def back_off(self, table: Table) -> float:
+        """Return a step between the longest usable one and this one, which was too long; 0 where that pays no more.
+
+        Degrees 5 and 6 stand out there; shortening by f lowers them by f⁵ and more, down to the noise that is known.
+        """
+        noise, _ = self.pool.level(table.reading.floor)
+        signal = max(table.reading.coefficients[-2:])
+        step = table.step * (noise / signal) ** 0.2 if signal > 0 else 0.0
+        best = max(other.step for other in self.good)
+        if self.backed_off >= 2 or not 2 * best < step < 0.8 * table.step:
+            return 0.0
+        self.backed_off += 1
+        return step
 
     def accept(self, table: Table) -> float:
         for other in [other for other in self.good if other.step > table.step and self.contradict(other, table)]:

@@ -22,10 +22,10 @@ ENOUGH_VALUES: Final = 7
 """Distinct values after which the precision in which they are returned is read off them."""
 RECENT: Final = 64
 """Latest values, from which a visible rounding of the cost is read."""
-NARROW: Final = {"float16": np.float16, "float32": np.float32}
+NARROW: Final[dict[str, Callable[[float], Any]]] = {"float16": np.float16, "float32": np.float32}
 
 
-class BudgetSpent(Exception):  # noqa: N818  # the sentence's subject; never leaves the library
+class BudgetSpent(Exception):  # the sentence's subject; never leaves the library
     """The next evaluation would exceed the budget."""
 
 
@@ -213,7 +213,12 @@ class Engine:
         return [self._evaluate_one(displacement) for displacement in displacements]
 
     def _evaluate_one(self, displacement: Displacement) -> Evaluation:
-        point, claimed_change = self._displace(displacement)
+        components, step = self._components(displacement.direction), displacement.step
+        lost = self.problem.lost(components, step)
+        if lost:  # there is no such point: the cost is not asked
+            error = f"{lost} cannot be displaced by so little in its precision"
+            return Evaluation(math.nan, 0.0, self._failed(displacement, error))
+        point, claimed_change = self._displace(components, step)
         self._count()
         error = ""
         value = math.nan
@@ -230,24 +235,28 @@ class Engine:
         if not error and not math.isfinite(value):
             error, value = f"J is {value}", math.nan
         if not error and not math.isfinite(claimed_change):
-            error, value = "the displaced parameters exceed the range of their precision", math.nan
+            error, value = "the claimed change of the cost is not finite", math.nan
         if error:
-            self.last_error = f"at θ {displacement.step:+.3g}·v: {error}"
+            self._failed(displacement, error)
         else:
             self._keep(value)
         self._evaluated()
         return Evaluation(value, claimed_change, error)
 
-    def _displace(self, displacement: Displacement) -> tuple[Any, float]:
+    def _displace(self, components: Sequence[FloatArray | None], step: float) -> tuple[Any, float]:
         values: list[FloatArray | None] = []
-        for start, component in zip(self.problem.values, self._components(displacement.direction), strict=True):
+        for start, component in zip(self.problem.values, components, strict=True):
             if component is None:
                 values.append(None)
                 continue
-            moved = component * displacement.step
+            moved = component * step
             moved += start
             values.append(moved)
         return self.problem.displaced(values, self.claimed)
+
+    def _failed(self, displacement: Displacement, error: str) -> str:
+        self.last_error = f"at θ {displacement.step:+.3g}·v: {error}"
+        return error
 
     def _components(self, direction: Direction) -> list[FloatArray | None]:
         """Return the direction, kept for the next displacement along it: one vector, never more."""
@@ -280,9 +289,12 @@ class Engine:
             return None
         if isinstance(answer, tuple) and (self.problem.has_aux or self.problem.claimed is True):
             answer = answer[0]
-        if not (isinstance(answer, (complex, np.complexfloating)) or (isinstance(answer, np.ndarray) and answer.dtype.kind == "c")):
+        if not (
+            isinstance(answer, (complex, np.complexfloating))
+            or (isinstance(answer, np.ndarray) and answer.dtype.kind == "c")
+        ):
             return None
-        derivative = float(np.imag(answer)) / step if np.shape(answer) == () else math.nan
+        derivative = float(np.asarray(answer).imag) / step if np.shape(answer) == () else math.nan
         return derivative if math.isfinite(derivative) else None
 
     def repeat(self) -> float:
@@ -420,6 +432,6 @@ def _pair(answer: Any, promise: str) -> tuple[Any, Any]:
     TypeError
         Where it did not keep its promise.
     """
-    if not isinstance(answer, (tuple, list)) or len(answer) < 2:  # noqa: PLR2004
+    if not isinstance(answer, (tuple, list)) or len(answer) < 2:
         raise TypeError(f"{kind_of(answer)}, but {promise}")
     return answer[0], answer[1]

@@ -217,6 +217,11 @@ class Examination:
         return self.report(explanation)
 
     @property
+    def noise(self) -> float:
+        """Standard deviation of one value of the cost, as far as it is known."""
+        return self.pool.level(0.5 * UNIT_ROUNDOFF[self.engine.precision] * abs(self.base))[0]
+
+    @property
     def faulty(self) -> list[int]:
         """Numbers of the blocks found WRONG."""
         return [b for b, state in enumerate(self.states) if state.verdict is Verdict.WRONG]
@@ -272,7 +277,8 @@ class Examination:
 
     def anchor_zeros(self, certifier: Certifier, members: list[Member]) -> None:
         """Find what a gradient of zero everywhere is to be judged by: how much the cost changes at all, per unit of t."""
-        line = self.line_of(certifier.direction())
+        direction = certifier.direction()
+        line = self.line_of(direction)
         estimate, certifier.calibration = first_line(line, 0.0, self.pool, max_evaluations=20)
         spread = max((abs(e.value - self.base) for e in line.known.values() if not e.error), default=0.0)
         reach = max(abs(t) for t in line.known)
@@ -282,7 +288,7 @@ class Examination:
         hidden = 1e4 * max(estimate.roundoff_error, roundoff * abs(self.base)) if math.isfinite(estimate.value) else 0.0
         for member in members:
             member.norm = max(share, hidden / self.states[member.block].tolerance) / member.scale
-        certifier.take(estimate)
+        certifier.take(estimate, direction)
 
     def run_certifier(self, certifier: Certifier) -> Verdict:
         """Run a certifier; raise tolerances that were not given to what the noise allows, and go on."""
@@ -365,11 +371,11 @@ class Examination:
                     continue
                 tolerances = [self.states[member.block].tolerance]
                 if certifier.calibration is None:
-                    line = self.line_of(certifier.direction())
+                    direction = certifier.direction()
                     estimate, certifier.calibration = first_line(
-                        line, certifier.target(tolerances), self.pool, max_evaluations=27, scale=0.3
+                        self.line_of(direction), certifier.target(tolerances), self.pool, max_evaluations=27, scale=0.3
                     )
-                    certifier.take(estimate)
+                    certifier.take(estimate, direction)
                 else:
                     certifier.measure(tolerances)
                 if certifier.evidence.verdict(tolerances) is Verdict.WRONG:
@@ -436,6 +442,27 @@ class Examination:
                 exhaustive.sweep_four(b, 0.02 if self.calibration is None else self.calibration.step)
         for b, state in enumerate(self.states):
             self.take_coordinates(b, state, exhaustive)
+        if self.settings.strategy == "coordinates":
+            self.certify_what_noise_left_open()
+
+    def certify_what_noise_left_open(self) -> None:
+        """Ask random lines about blocks whose single coordinates drown in noise: a line moves all of them at once."""
+        open_blocks = [b for b, s in enumerate(self.states) if s.reason is Reason.NOISE and not s.zero]
+        if not open_blocks:
+            return
+        kept = {b: self.states[b].difference for b in range(len(self.states))}
+        scales = [s.scale for s in self.states]
+        groups = group_blocks(scales, [s.norm for s in self.states], [b not in open_blocks for b in range(len(scales))])
+        alpha = self.settings.alpha / len(groups)
+        for members in groups:
+            chosen = [member for member in members if member.block in open_blocks]
+            if chosen:
+                self.certify_group(chosen, alpha)
+        for b in open_blocks:
+            if self.states[b].verdict is Verdict.INCONCLUSIVE:
+                self.states[b].difference = kept[b]
+            else:  # what the lines say is sharper than the sum of the coordinates' noise
+                self.states[b].residual = self.states[b].numerical_norm = math.nan
 
     def open_by_noise(self, b: int) -> bool:
         assert self.exhaustive is not None  # noqa: S101
@@ -496,6 +523,9 @@ class Examination:
         else:
             state.verdict = Verdict.INCONCLUSIVE
             state.reason = Reason.DOMAIN if measured.undecided.any() and self.engine.last_error else Reason.NOISE
+            if not np.isfinite(measured.truncation).any():
+                difference = Difference(estimate=math.nan, lower=0.0, upper=1.0)
+                state.residual = state.numerical_norm = math.nan
         state.difference = difference
         noise = math.sqrt(float(np.sum(measured.spread**2))) + float(np.linalg.norm(measured.truncation))
         own = difference_from_below(5 * noise, state.norm) if math.isfinite(noise) else 1.0
@@ -520,7 +550,7 @@ class Examination:
         line = self.line_of(direction)
         calibration = calibrations.get(block)
         if calibration is None:
-            estimate, calibrations[block] = first_line(line, 0.0, self.pool, max_evaluations=13, scale=0.5)
+            estimate, calibrations[block] = first_line(line, 0.0, self.pool, max_evaluations=26, scale=0.5)
             return estimate
         return later_line(line, calibration, self.pool, expect_zero=False)
 
@@ -605,7 +635,7 @@ class Examination:
     def explain_cost_side(self) -> None:
         """Name what the cost does that stands in the way: randomness, noise, kinks."""
         undecided = [s for s in self.states if s.verdict is Verdict.INCONCLUSIVE]
-        noise, _ = self.pool.level(0.0)
+        noise = self.noise
         if self.pool.repetition:
             self.diagnoses.append(
                 Diagnosis(
@@ -652,10 +682,14 @@ class Examination:
         ]
         total = claimed + math.hypot(*numerical)
         estimate = min(math.hypot(*residual) / total, 1.0) if total > 0 else 0.0
+        if all(math.isnan(s.difference.estimate) for s in self.states):
+            estimate = math.nan  # nothing could be measured
         uppers = [_residual(s.difference.upper, s.norm) for s in self.states]
         lowers = [_residual_below(s.difference.lower, s.norm) for s in self.states]
         upper = difference_from_above(math.hypot(*uppers), claimed) if claimed > 0 else max((s.difference.upper for s in self.states), default=0.0)
         lower = difference_from_below(math.hypot(*lowers), claimed) if claimed > 0 else max((s.difference.lower for s in self.states), default=0.0)
+        if math.isnan(estimate):
+            return Difference(estimate=estimate, lower=lower, upper=upper)
         return Difference(estimate=estimate, lower=min(lower, estimate), upper=max(upper, estimate))
 
     def tolerance_reason(self) -> str:
@@ -666,7 +700,7 @@ class Examination:
         precision = self.engine.precision
         default = max([DEFAULT_TOLERANCES[precision], *(DEFAULT_TOLERANCES[b.dtype] for b in self.problem.blocks)])
         if largest > default:
-            noise, _ = self.pool.level(0.0)
+            noise = self.noise
             return f"raised from the default {default:g} to what the noise of the cost ({noise:.1e}) can resolve"
         lowest = max([precision, *(b.dtype for b in self.problem.blocks)], key=lambda kind: UNIT_ROUNDOFF[kind])
         return f"the default for {lowest}"
@@ -677,7 +711,7 @@ class Examination:
         if not used:
             return None
         difference = self.overall_difference()
-        noise, _ = self.pool.level(0.0)
+        noise = self.noise
         return Certificate(
             lines=sum(len(c.evidence.lines) for c in used),
             remeasured=sum(c.remeasured for c in used),
@@ -691,7 +725,7 @@ class Examination:
     def report(self, explanation: Explanation | None) -> Report:
         """Assemble the report."""
         verdict = self.overall_verdict()
-        noise, _ = self.pool.level(0.0)
+        noise = self.noise
         reasons = [s.reason for s in self.states if s.verdict is Verdict.INCONCLUSIVE and s.reason is not None]
         diagnoses = tuple(self.diagnoses) if explanation is None else (*explanation.diagnoses, *self.diagnoses)
         notes = (*self.notes, *(explanation.notes if explanation is not None else ()))
@@ -699,7 +733,8 @@ class Examination:
         if certificate is not None and certificate.remeasured:
             notes = (*notes, f"{certificate.remeasured} of {certificate.lines} lines crossed a kink and were measured again at shorter steps along the same direction.")
         if self.engine.last_error and verdict is not Verdict.WRONG:
-            notes = (*notes, f"The cost failed at a displaced point ({self.engine.last_error}); shorter steps were used there.")
+            then = "no step was found that works" if Reason.DOMAIN in reasons else "shorter steps were used there"
+            notes = (*notes, f"The cost failed at a displaced point ({self.engine.last_error}); {then}.")
         return Report(
             verdict=verdict,
             difference=self.overall_difference(),

@@ -21,6 +21,8 @@ from gradproof.adapters import adapter_for, kind_of
 
 LONE_OUTPUT: Final = "output"
 REAL_PARTS: Final = {"complex128": "float64", "complex64": "float32"}
+HELD: Final = "held"
+"""Stands for the precision of a leaf that is let through as it is."""
 LAYOUTS: Final = ("C", "F", "strided")
 """Memory layouts in which cotangents are handed out: code that reads raw memory breaks in the last two."""
 
@@ -70,6 +72,8 @@ class Outputs:
         The call that returned it, for error messages.
     lone
         Name of a lone array.
+    opaque
+        Leaves that are not floating-point are let through as they are: what a point holds constant.
 
     Raises
     ------
@@ -77,23 +81,42 @@ class Outputs:
         Where a leaf is not floating-point.
     """
 
-    def __init__(self, value: Any, where: str, *, lone: str = LONE_OUTPUT) -> None:
+    def __init__(self, value: Any, where: str, *, lone: str = LONE_OUTPUT, opaque: bool = False) -> None:
         names, self._like, self._spec = flatten(value, what="function's answer", none_is_leaf=True)
         self._lone = lone
+        self.like = "the point" if opaque else "the function's answer"
         blocks, start = [], 0
         for name, leaf in zip(names, self._like, strict=True):
             own = lone if name == LONE_NAME else name
-            shape, dtype, is_complex = _describe(leaf, own, where)
+            try:
+                shape, dtype, is_complex = _describe(leaf, own, where)
+            except NotDifferentiable:
+                if not opaque:
+                    raise
+                shape, dtype, is_complex = (0,), HELD, False
             stop = start + math.prod(shape)
             blocks.append(OutputBlock(own, shape, dtype, is_complex, start, stop))
             start = stop
         self.blocks = tuple(blocks)
         self.size = start
 
+    def nested(self, tree: Any) -> Any:
+        """Return the outputs' structure with a tree in the place of each leaf: that of a Jacobian in blocks."""
+        return self._spec.unflatten([tree for _ in self.blocks])
+
+    def narrower(self, value: Any) -> str:
+        """Say which answer is of a lower precision than what it is like; "" where none is."""
+        _, leaves, _ = flatten(value, what="answer", none_is_leaf=True)
+        for block, leaf in zip(self.blocks, leaves, strict=False):
+            dtype = str(getattr(leaf, "dtype", "float64"))
+            if UNIT_ROUNDOFF.get(REAL_PARTS.get(dtype, dtype), 0.0) > UNIT_ROUNDOFF.get(block.dtype, 1.0):
+                return f"{block.name} comes back in {dtype}, where {self.like} is {block.dtype}"
+        return ""
+
     @property
     def roundoff(self) -> FloatArray:
         """u of each row's precision."""
-        parts = [np.full(block.size, UNIT_ROUNDOFF[block.dtype]) for block in self.blocks]
+        parts = [np.full(block.size, UNIT_ROUNDOFF[block.dtype]) for block in self.blocks if block.size]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def vector(self, value: Any, where: str) -> FloatArray:
@@ -107,16 +130,17 @@ class Outputs:
         names, leaves, _ = flatten(value, what="answer", none_is_leaf=True)
         wanted = [block.name for block in self.blocks]
         names = [self._lone if name == LONE_NAME else name for name in names]
-        if set(names) != set(wanted):
-            missing = [name for name in wanted if name not in names] or wanted
+        needed = {block.name for block in self.blocks if block.dtype != HELD}
+        if not needed <= set(names) or not set(names) <= set(wanted):
+            odd = [name for name in wanted if name not in names] or [name for name in names if name not in wanted]
             raise ShapeMismatch(
-                f"the answer has {_listed(names)}, the function returns {_listed(wanted)}",
+                f"the answer has {_listed(names)}, where {_listed(wanted)} is wanted",
                 where=where,
-                meaning=f"There is nothing to compare {missing[0]} with",
-                remedy="Return the structure that the function returns",
+                meaning=f"There is nothing to compare {odd[0]} with",
+                remedy=f"Return the structure of {self.like}",
             )
         by_name = dict(zip(names, leaves, strict=True))
-        parts = [self._part(block, by_name[block.name], where) for block in self.blocks]
+        parts = [self._part(block, by_name[block.name], where) for block in self.blocks if block.dtype != HELD]
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _part(self, block: OutputBlock, leaf: Any, where: str) -> FloatArray:
@@ -125,15 +149,15 @@ class Outputs:
                 f"None for {block.name}",
                 where=where,
                 meaning="None is no derivative",
-                remedy=f"Return zeros of shape {_given_shape(block)} where it does not depend on the point",
+                remedy=f"Return zeros of shape {_given_shape(block)} where there is no dependence",
             )
         shape = tuple(np.shape(leaf))
         if shape != _given_shape(block):
             raise ShapeMismatch(
-                f"{block.name} has shape {shape}, the function returns shape {_given_shape(block)}",
+                f"{block.name} has shape {shape}, {self.like} has shape {_given_shape(block)}",
                 where=where,
                 meaning="They must be equal, entry by entry",
-                remedy="Return the shape that the function returns",
+                remedy=f"Return the shapes of {self.like}",
             )
         if isinstance(leaf, (bool, np.bool_)) or getattr(getattr(leaf, "dtype", None), "kind", "f") not in "fciu":
             raise NotDifferentiable(
@@ -143,7 +167,7 @@ class Outputs:
             raise NotDifferentiable(
                 kind_of(leaf),
                 where=f"{where}, {block.name}",
-                meaning="The function's output is real there, and so is its derivative along a real line",
+                meaning=f"{self.like} is real there, and so is this derivative",
                 remedy="Return its real part, if that is what is meant",
             )
         return _flat(leaf, is_complex=block.is_complex)
@@ -152,7 +176,7 @@ class Outputs:
         """Return a flat vector in the structure, shapes and precisions of the function's answers."""
         leaves = []
         for block, like in zip(self.blocks, self._like, strict=True):
-            leaves.append(_unflat(vector[block.rows], block, like, layout))
+            leaves.append(like if block.dtype == HELD else _unflat(vector[block.rows], block, like, layout))
         return self._spec.unflatten(leaves)
 
     def rounded(self, vector: FloatArray) -> FloatArray:

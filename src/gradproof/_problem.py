@@ -26,12 +26,17 @@ from gradproof._errors import (
     UnknownName,
     UsageError,
 )
+from gradproof._settings import UNIT_ROUNDOFF
 from gradproof.adapters import Adapter, adapter_for, kind_of
 
 SHOWN: Final = 6
 """How many names or positions an error message lists."""
 CHUNK: Final = 65536
 """Entries of a block that are compared at once, so that no further vector of its size is made."""
+REPRESENTED: Final = 0.5
+"""Share of a displacement by which what is representable may differ from it."""
+RANGE: Final = {"float64": 1e300, "float32": 1e38, "float16": 6e4, "bfloat16": 1e38}
+"""Sizes that are represented for certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class Problem:
         self._leaves = tuple(self._copied(leaf) for leaf in leaves)
         self.values = tuple(self.adapter.flat_view(self._leaves[k]) for k in self.selected)
         _check_finite_point(self.blocks, self.values)
+        self._largest = tuple(max(float(flat.max()), -float(flat.min())) for flat in self.values)
 
     def at(self, point: Any) -> Problem:
         """Return the same problem at another point."""
@@ -143,9 +149,7 @@ class Problem:
             return copy.deepcopy(leaf)  # held constant, of any type
         return self.adapter.copy(leaf)
 
-    def displaced(
-        self, values: list[FloatArray | None], claimed: Sequence[FloatArray] | None
-    ) -> tuple[Any, float]:
+    def displaced(self, values: list[FloatArray | None], claimed: Sequence[FloatArray] | None) -> tuple[Any, float]:
         """Return the point with some selected blocks replaced, and what is claimed of the change.
 
         Parameters
@@ -179,6 +183,42 @@ class Problem:
                         new = self.adapter.flat_view(leaves[k])
                     total += _change(claimed[i], new, self.values[i])
         return self._treespec.unflatten(leaves), total
+
+    def lost(self, components: Sequence[FloatArray | None], step: float) -> str:
+        """Name a block in which θ + t v is not represented: where it differs from what can be by half of t v and more.
+
+        A displacement that is lost in the spacing of the parameters shows no change of the cost, whatever is claimed.
+
+        Parameters
+        ----------
+        components
+            v per selected block, flat; None where it is zero.
+        step
+            t.
+
+        Returns
+        -------
+        str
+            The name, "" where all are represented.
+        """
+        for k, old, largest, component in zip(self.selected, self.values, self._largest, components, strict=True):
+            if component is None:
+                continue
+            block = self.all_blocks[k]
+            with np.errstate(all="ignore"):
+                length = abs(step) * math.sqrt(float(component @ component))
+                rounding = UNIT_ROUNDOFF[block.dtype] * (math.sqrt(block.size) * largest + length)
+                if rounding <= REPRESENTED * length and length + largest <= RANGE[block.dtype]:
+                    continue  # no entry is rounded by more than u of itself
+                new = component * step
+                wanted = new.copy()
+                new += old
+                moved = self.adapter.flat_view(self.adapter.from_flat(new, self._leaves[k])) - old
+                size = float(np.max(np.abs(wanted)))
+                off = np.linalg.norm((moved - wanted) / size) if size > 0 else math.inf
+                if not off <= REPRESENTED * np.linalg.norm(wanted / size):
+                    return block.name
+        return ""
 
     def complex_point(self, block: int, index: int, step: float) -> Any:
         """Return the point in complex numbers, with one coordinate of a selected block displaced by i·step."""
@@ -358,7 +398,9 @@ def _nothing_to_check(
             remedy="Give a point with at least one floating-point number",
         )
     sizes = _listed([f"{block.name} of shape {block.shape}" for block in blocks])
-    patterns = " and ".join(f"{name}={given!r}" for name, given in (("only", only), ("exclude", exclude)) if given is not None)
+    patterns = " and ".join(
+        f"{name}={given!r}" for name, given in (("only", only), ("exclude", exclude)) if given is not None
+    )
     return EmptyProblem(
         "there is no coordinate to check",
         meaning=f"With {patterns} nothing is left of {sizes}" if patterns else f"All blocks are empty: {sizes}",
@@ -406,7 +448,9 @@ def _structure_mismatch(blocks: Sequence[Block], wanted: list[str], claimed: Any
     missing = [block.name for block in blocks if block.name not in names]
     extra = [name for name in names if name not in wanted]
     lacks = f"The claimed gradient lacks {_listed(missing)}" if missing else ""
-    has = f"{'it' if missing else 'The claimed gradient'} has {_listed(extra)}, which the point has not" if extra else ""
+    has = (
+        f"{'it' if missing else 'The claimed gradient'} has {_listed(extra)}, which the point has not" if extra else ""
+    )
     return ShapeMismatch(
         f"the claimed gradient has {_counted(names)}, the point has {_counted(wanted)}",
         where=f"block {(missing or extra)[0]}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NoReturn
 
 from gradproof import _codec
@@ -52,6 +52,12 @@ class Cause(enum.Enum):
     SWAPPED = "two blocks exchanged"
     SLICES = "some rows, columns or slices are wrong"
     COORDINATES = "some coordinates are wrong"
+    PATTERN = "an entry missing from the sparsity pattern"
+    NOT_LINEAR = "a product that is not linear in its argument"
+    LAYOUT = "a product that depends on the memory layout of its argument"
+    NOT_SYMMETRIC = "a Hessian that is not symmetric"
+    NOT_ADJOINT = "two products that do not belong to one operator"
+    CONVENTION = "the other convention for complex derivatives"
     NOT_SUMMED = "a gradient not summed or averaged over the batch"
     LOW_PRECISION = "a residue of lower-precision arithmetic"
     NON_FINITE = "NaN or infinity in the claimed gradient"
@@ -130,6 +136,13 @@ class Estimate(_Comparable):
     noise: float
     kink: Kink | None = None
     trusted: bool = True
+
+    def shifted(self, by: float) -> Estimate:
+        """Return the same measurement of a function whose derivative is known to differ by so much."""
+        kink = self.kink
+        if kink is not None:
+            kink = replace(kink, left=kink.left + by, right=kink.right + by)
+        return replace(self, value=self.value + by, kink=kink)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

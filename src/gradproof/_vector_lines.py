@@ -27,7 +27,7 @@ from gradproof._differences import (
 )
 from gradproof._directions import FloatArray
 from gradproof._map_engine import Components, MapEngine, Moved
-from gradproof._noise import POINTS, STANDS_OUT, gram_polynomials
+from gradproof._noise import FAR_ABOVE_ROUNDING, POINTS, STANDS_OUT, gram_polynomials
 from gradproof._results import Estimate
 from gradproof._statistics import within
 
@@ -138,6 +138,8 @@ class BlockReading:
     truncation: float
     spread: float
     degrees: float
+    noise: float
+    own_degrees: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,8 @@ class LineReading:
         Multiples of t and the weights of the formula: D = Σ weight · F(t).
     step
         h.
-    trusted
-        False where no two steps agreed.
+    rounding
+        Per component, the size of what was rounded on the way.
     """
 
     values: FloatArray
@@ -166,7 +168,7 @@ class LineReading:
     steps: tuple[float, ...]
     weights: tuple[float, ...]
     step: float
-    trusted: bool = True
+    rounding: FloatArray
 
 
 class LineReader:
@@ -252,8 +254,11 @@ class LineReader:
 
     def unusual(self, reading: LineReading) -> bool:
         """Say whether a block shows far more noise than the other lines, or than rounding where this is the first."""
-        for pool, block in zip(self.noise, reading.blocks, strict=True):
-            if block.spread * reading.step > UNUSUAL * pool.level(0.0)[0] and pool.degrees > 0:
+        for pool, block, rows in zip(self.noise, reading.blocks, self.rows, strict=True):
+            if pool.degrees > 0 and block.noise > UNUSUAL * pool.level(0.0)[0]:
+                return True
+            floor = 0.5 * self.roundoff * float(np.linalg.norm(reading.rounding[rows]))
+            if pool.degrees == 0 and block.noise > FAR_ABOVE_ROUNDING * floor:
                 return True
         return False
 
@@ -268,9 +273,8 @@ class LineReader:
 
     def learn(self, reading: LineReading) -> None:
         """Keep what a line that fits says of the noise."""
-        amplification = float(np.linalg.norm(reading.weights)) * reading.step
         for pool, block in zip(self.noise, reading.blocks, strict=True):
-            pool.add(block.spread * reading.step / amplification, block.degrees)
+            pool.add(block.noise, block.own_degrees)
 
     def read_where_it_can(self, line: VectorLine, step: float) -> LineReading | None:
         """Read at a step, at shorter ones where the function fails, and on one side at last."""
@@ -312,7 +316,7 @@ class LineReader:
             blocks.append(block)
             bars[rows] = own
         weights = tuple(float(w) / step for w in np.delete(best, 3 if side == 0 else 0))
-        return LineReading(derivative, bars, tuple(blocks), tuple(k * step for k, _ in found), weights, step)
+        return LineReading(derivative, bars, tuple(blocks), tuple(k * step for k, _ in found), weights, step, rounding)
 
     def _block(
         self,
@@ -330,11 +334,16 @@ class LineReader:
         floors = 0.5 * self.roundoff * rounding[rows]
         floor = float(np.linalg.norm(floors))
         energies = np.linalg.norm(own, axis=1)
-        start, noise, degrees = plateau(energies, floor)
+        start, shown, degrees = plateau(energies, floor)
+        # Components of like noise each bring degrees of freedom of their own.
+        last = np.mean(own[3:] ** 2, axis=0)
+        spread_out = float(np.sum(last)) ** 2 / float(np.sum(last**2)) if np.any(last > 0) else float(last.size)
+        degrees *= max(spread_out, 1.0)
         pooled, total = self.noise[k].level(floor)
-        if noise <= UNUSUAL * pooled:
+        noise = shown
+        if shown <= UNUSUAL * pooled:
             both = total + degrees
-            noise, total = max(math.sqrt((total * pooled**2 + degrees * noise**2) / both), floor), both
+            noise, total = max(math.sqrt((total * pooled**2 + degrees * shown**2) / both), floor), both
         else:
             total = degrees
         truncation = block_truncation(energies, start, float(np.linalg.norm(correction[rows])), step, side)
@@ -346,11 +355,14 @@ class LineReader:
         cut = np.where(np.max(own[4:], axis=0) > STANDS_OUT * np.maximum(floors, share), 10 * correction[rows], 0.0)
         bars = cut + 10 * amplification * single / step + (truncation if truncation > 0 else 0.0)
         size = float(np.linalg.norm(derivative[rows]))
-        return BlockReading(size, truncation, spread, total), bars
+        return BlockReading(size, truncation, spread, total, shown, degrees), bars
 
 
 def plateau(energies: FloatArray, floor: float) -> tuple[int, float, float]:
-    """Find the degree from which on only noise is seen (7: none); return it, the noise and its degrees of freedom."""
+    """Find the degree from which on only noise is seen; return it, the noise and its degrees of freedom.
+
+    7 means none: the coefficients still fall at the end, the noise is below them and was not seen.
+    """
     for start in range(1, POINTS - 1):
         tail = energies[start - 1 :]
         later = [max(math.sqrt(float(np.mean(tail[k:] ** 2))), floor) for k in range(1, len(tail))]
@@ -359,7 +371,7 @@ def plateau(energies: FloatArray, floor: float) -> tuple[int, float, float]:
             last = energies[max(start - 1, 3) :]
             return start, max(math.sqrt(float(np.mean(last**2))), floor), float(len(last))
     end = float(energies[-1])
-    return (POINTS - 1 if end <= STANDS_OUT * floor else POINTS), max(end, floor), 1.0
+    return (POINTS - 1, max(end, floor), 1.0) if end <= STANDS_OUT * floor else (POINTS, floor, 0.0)
 
 
 def block_truncation(energies: FloatArray, start: int, correction: float, step: float, side: int) -> float:

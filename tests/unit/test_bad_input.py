@@ -181,7 +181,7 @@ def test_a_claimed_function_that_raises_is_shown_with_its_exception():
 
 
 def test_a_gradient_returned_beside_the_cost_is_checked_like_any_other():
-    message = refused(gradproof.ShapeMismatch, lambda w: (float(w @ w), w[:1]), W, True)
+    message = refused(gradproof.ShapeMismatch, lambda w: (float(w @ w), w[:1]), W, claimed=True)
     assert "shape (1,)" in message
 
 
@@ -438,7 +438,7 @@ def test_a_claim_that_is_not_finite_is_found_in_what_a_function_returns():
     report = check_gradient(sum_of_squares, W, lambda w: w * np.array([2, np.nan, 2]), seed=1)
     assert report.verdict is Verdict.WRONG
     assert report.diagnoses[0].where == "[1]"
-    report = check_gradient(lambda w: (float(w @ w), w * np.array([2, 2, np.inf])), W, True, seed=1)
+    report = check_gradient(lambda w: (float(w @ w), w * np.array([2, 2, np.inf])), W, claimed=True, seed=1)
     assert report.verdict is Verdict.WRONG
     assert report.diagnoses[0].where == "[2]"
 
@@ -580,11 +580,11 @@ def test_every_real_number_is_a_cost(value):
 
 
 def test_promises_of_the_cost_are_held_to():
-    message = refused(gradproof.NotScalar, sum_of_squares, W, True)
+    message = refused(gradproof.NotScalar, sum_of_squares, W, claimed=True)
     assert "the cost returns a float (14.0), but claimed=True promises (J, gradient)" in message
     message = refused(gradproof.NotScalar, sum_of_squares, W, W, has_aux=True)
     assert "but has_aux=True promises (J, anything)" in message
-    message = refused(gradproof.NotScalar, lambda w: (float(w @ w), 2 * w), W, True, has_aux=True)
+    message = refused(gradproof.NotScalar, lambda w: (float(w @ w), 2 * w), W, claimed=True, has_aux=True)
     assert "promises ((J, anything), gradient)" in message
 
 
@@ -741,9 +741,7 @@ def test_an_error_at_a_later_point_says_at_which():
 
 
 def test_a_budget_that_is_too_small_for_all_points_is_refused():
-    message = refused(
-        gradproof.BudgetTooSmall, sum_of_squares, W, lambda w: 2 * w, points=[W, W], budget=30, seed=1
-    )
+    message = refused(gradproof.BudgetTooSmall, sum_of_squares, W, lambda w: 2 * w, points=[W, W], budget=30, seed=1)
     assert "for 3 points" in message
     assert "at least 36" in message
 

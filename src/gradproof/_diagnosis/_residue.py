@@ -16,7 +16,7 @@ from gradproof._transformations import SIGNIFICAND_BITS, bias_like, round_to
 
 ROUNDINGS = 100.0
 """Unit roundoffs of a lower precision that a computation may lose, relative to the gradient."""
-LARGEST_ZERO_SHARE = 0.3
+LARGEST_ZERO_SHARE = 0.4
 LARGEST_EMPTY_SHARE = 0.05
 """Share of the slices of zeros along an axis that may be missing ones; more of them are dead units."""
 SINGULAR = ("row ", "column ", "slice ", "1 of")

@@ -58,7 +58,11 @@ def kind_of(value: Any) -> str:
     if value is None:
         return "None"
     kind = type(value)
-    name = kind.__qualname__ if kind.__module__ in {"builtins", "numpy", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__qualname__
+        if kind.__module__ in {"builtins", "numpy", "__main__"}
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     if dtype is not None and shape:
         return f"an {'array' if name == 'ndarray' else name} of {dtype} of shape {tuple(shape)}"

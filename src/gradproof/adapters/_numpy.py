@@ -66,7 +66,9 @@ class NumpyAdapter:
             raise TypeError(kind_of(value))
         if isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind not in "fiu":
             raise TypeError(kind_of(value))
-        if not isinstance(value, numbers.Real) and (isinstance(value, numbers.Complex) or not hasattr(value, "__float__")):
+        if not isinstance(value, numbers.Real) and (
+            isinstance(value, numbers.Complex) or not hasattr(value, "__float__")
+        ):
             raise TypeError(kind_of(value))
         try:
             return float(value), dtype if dtype in UNIT_ROUNDOFF else "float64"

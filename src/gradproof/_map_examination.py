@@ -1,0 +1,335 @@
+"""One check of a function with many outputs at one point: lines, certificate, verdicts on output × parameter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from gradproof._certificate import group_blocks
+from gradproof._decision import Member
+from gradproof._directions import FloatArray, RandomDirection
+from gradproof._engine import BudgetSpent
+from gradproof._linear_claims import Claim, MatrixClaim, VjpClaim
+from gradproof._map_engine import Components, MapEngine, Moved, inner
+from gradproof._matrix_evidence import MatrixEvidence, Pair
+from gradproof._results import Diagnosis, Reason, Verdict
+from gradproof._scales import block_scales
+from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
+from gradproof._vector_lines import LineReader, LineReading, VectorLine, View
+
+COTANGENTS: Final = 4
+MOST_LINES: Final = 6
+NEGLIGIBLE: Final = 0.75
+LINES_ALONE: Final = 3
+"""Lines restricted to one block of the point after which it stays undecided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One line that was measured: its direction's arrays, the whole J v or R v, and per output what was read."""
+
+    components: Components
+    values: FloatArray
+    bars: FloatArray
+    blocks: frozenset[int]
+
+
+class MapExamination:
+    """Certifies one claim.
+
+    Parameters
+    ----------
+    engine
+        The function; the point has been evaluated.
+    claim
+        A.
+    settings
+        As given.
+    """
+
+    def __init__(self, engine: MapEngine, claim: Claim, settings: Settings) -> None:
+        self.engine = engine
+        self.problem = engine.problem
+        self.outputs = engine.outputs
+        self.claim = claim
+        self.settings = settings
+        self.full = claim.columns_known
+        self.notes: list[str] = []
+        self.diagnoses: list[Diagnosis] = []
+        self.measured: list[Measured] = []
+        self.lines = 0
+        self.stream = 0
+        self.spent = False
+        self.failed = False
+        self.cotangents: list[FloatArray] = []
+        self.pulled: list[tuple[FloatArray, ...]] = []
+        self.precision = self._precision()
+        self.reader = self._reader()
+        self.evidences: list[MatrixEvidence] = []
+        self.sizes = np.zeros(len(self.outputs.blocks))
+        self._prepare()
+
+    # -- what is known before a line ---------------------------------------------------------------------------------
+
+    def _precision(self) -> str:
+        kinds = {block.dtype for block in self.outputs.blocks} | {block.dtype for block in self.problem.blocks}
+        return max(kinds, key=lambda kind: UNIT_ROUNDOFF[kind])
+
+    def _reader(self) -> LineReader:
+        if self.full:
+            rows = [block.rows for block in self.outputs.blocks]
+        else:
+            rows = [slice(COTANGENTS * o, COTANGENTS * (o + 1)) for o in range(len(self.outputs.blocks))]
+        return LineReader(rows, UNIT_ROUNDOFF[self.precision], self.settings.seed)
+
+    def _prepare(self) -> None:
+        """Measure the claim's norms, choose scales and tolerances."""
+        low, norm, high = self.claim.norms(self.settings.alpha)
+        zero_columns = ~np.any(norm > 0, axis=0)
+        root = [np.array([float(np.linalg.norm(norm[:, p]))]) for p in range(norm.shape[1])]
+        plain = block_scales(self.problem, [np.zeros(0) if z else r for z, r in zip(zero_columns, root, strict=True)])
+        weights = norm * np.array(plain)
+        largest = np.max(weights, axis=1, initial=0.0)
+        limit = UNIT_ROUNDOFF[self.precision] ** NEGLIGIBLE
+        self.pairs = [
+            [
+                Pair(
+                    o,
+                    p,
+                    float(low[o, p]),
+                    float(norm[o, p]),
+                    float(high[o, p]),
+                    bool(norm[o, p] == 0 or weights[o, p] <= limit * largest[o]),
+                    self.first_tolerance(o, p),
+                )
+                for p in range(norm.shape[1])
+            ]
+            for o in range(norm.shape[0])
+        ]
+        # Outputs of different units weigh alike in the choice of the displacements.
+        relative = norm / np.where(largest > 0, largest, 1.0)[:, None]
+        norms = [float(np.linalg.norm(relative[:, p])) for p in range(norm.shape[1])]
+        self.plain_scales = plain
+        self.groups = group_blocks(plain, norms, [n == 0 for n in norms])
+        if not self.full:
+            generator = np.random.default_rng([self.settings.seed, 0x636F74])
+            claim = self.claim
+            assert isinstance(claim, VjpClaim)  # noqa: S101  # the only claim without columns
+            for o in range(len(self.outputs.blocks)):
+                for _ in range(COTANGENTS):
+                    u = claim.random(generator, o)
+                    self.cotangents.append(u)
+                    self.pulled.append(claim.pull(u))
+
+    def first_tolerance(self, o: int, p: int) -> float:
+        """Return the tolerance given, or the default of the lower of both precisions."""
+        if self.settings.tolerance is not None:
+            return self.settings.tolerance
+        return max(DEFAULT_TOLERANCES[self.outputs.blocks[o].dtype], DEFAULT_TOLERANCES[self.problem.blocks[p].dtype])
+
+    def highest(self, pair: Pair) -> float:
+        """Return up to where a tolerance may be raised."""
+        kinds = self.outputs.blocks[pair.output].dtype, self.problem.blocks[pair.block].dtype
+        return max(HIGHEST_TOLERANCES[kind] for kind in kinds)
+
+    # -- views of a displaced evaluation -----------------------------------------------------------------------------
+
+    def view(self, components: Components) -> View:
+        """Return how to see discrepancies along a direction: whole vectors, or products with the cotangents."""
+        return self._whole_view(components) if self.full else self._contracted_view()
+
+    def _whole_view(self, components: Components) -> View:
+        base = np.abs(self.engine.base)
+        # A function is called for each displacement only where the displacement that was made differs from t v.
+        exact = isinstance(self.claim, MatrixClaim) or any(b.dtype != "float64" for b in self.problem.blocks)
+        product = None if exact else self.claim.apply(components)
+
+        def view(moved: Moved, t: float) -> tuple[FloatArray, FloatArray]:
+            assert moved.change is not None  # noqa: S101  # failures are not viewed
+            if t == 0:
+                claimed = np.zeros(base.size)
+            elif product is not None:
+                claimed = t * product
+            else:
+                scaled = tuple(None if part is None else part / t for part in moved.displacement)
+                claimed = t * self.claim.apply(scaled)
+            return moved.change - claimed, np.maximum(np.maximum(base, np.abs(moved.change)), np.abs(claimed))
+
+        return view
+
+    def _contracted_view(self) -> View:
+        base = np.abs(self.engine.base)
+        rows = [block.rows for block in self.outputs.blocks for _ in range(COTANGENTS)]
+
+        def view(moved: Moved, t: float) -> tuple[FloatArray, FloatArray]:
+            del t
+            assert moved.change is not None  # noqa: S101  # failures are not viewed
+            size = np.maximum(base, np.abs(moved.change))
+            values, rounding = np.empty(len(rows)), np.empty(len(rows))
+            for k, (part, u, g) in enumerate(zip(rows, self.cotangents, self.pulled, strict=True)):
+                claimed = inner(g, moved.displacement)
+                values[k] = float(u[part] @ moved.change[part]) - claimed
+                rounding[k] = max(float(np.linalg.norm(u[part] * size[part])), abs(claimed))
+            return values, rounding
+
+        return view
+
+    # -- lines -------------------------------------------------------------------------------------------------------
+
+    def measure(self, members: list[Member], *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()) -> LineReading | None:
+        """Measure one more line in some blocks of the point; None where it cannot be used."""
+        scales = [0.0] * len(self.problem.blocks)
+        for member in members:
+            scales[member.block] = member.scale
+        self.stream += 1
+        direction = RandomDirection(self.settings.seed, self.stream, tuple(scales))
+        components = self.engine.components(direction)
+        line = VectorLine(self.engine, components, self.view(components))
+        if self.reader.step == 0:
+            reading = self._first(line, members)
+        else:
+            reading = self.reader.settle(line, shorter=shorter, known_wrong=known_wrong)
+        if reading is None:
+            self.failed = self.failed or not self.reader.kink
+            return None
+        self.lines += 1
+        self.anchor(line)
+        values, bars = self.whole(line, reading)
+        self.measured.append(Measured(components, values, bars, frozenset(m.block for m in members)))
+        return reading
+
+    def _first(self, line: VectorLine, members: list[Member]) -> LineReading | None:
+        count = len(self.outputs.blocks)
+        sizes = np.zeros(count)
+        for o in range(count):
+            claimed = [m.scale * self.pairs[o][m.block].norm for m in members]
+            sizes[o] = math.hypot(*claimed) * (math.sqrt(COTANGENTS) if not self.full else 1.0)
+        if not np.any(sizes > 0):
+            sizes[:] = [float(np.linalg.norm(self.engine.base[b.rows])) or 1.0 for b in self.outputs.blocks]
+        sizes = np.where(sizes > 0, sizes, np.max(sizes))
+        tolerance = min(pair.tolerance for row in self.pairs for pair in row)
+        reading, _ = self.reader.first(line, sizes, 2 * tolerance * 2 / 1.4e3)
+        return reading
+
+    def anchor(self, line: VectorLine) -> None:
+        """Learn by how much each output changes at all, per unit of t: what a claim of zero is judged by."""
+        for t, moved in line.raw.items():
+            if moved.change is not None and t != 0:
+                each = [float(np.linalg.norm(moved.change[b.rows])) / abs(t) for b in self.outputs.blocks]
+                self.sizes = np.maximum(self.sizes, each)
+
+    def whole(self, line: VectorLine, reading: LineReading) -> tuple[FloatArray, FloatArray]:
+        """Return R v with its bars where whole vectors are seen, else J v with bars: all rows."""
+        if self.full:
+            return reading.values, reading.bars
+        pairs = list(zip(reading.steps, reading.weights, strict=True))
+        changes = [line.raw[t].change for t in reading.steps]
+        values = np.zeros(self.outputs.size)
+        for (_, weight), change in zip(pairs, changes, strict=True):
+            assert change is not None  # noqa: S101  # all of them were read
+            values += weight * change
+        size = np.max([np.abs(c) for c in changes if c is not None], axis=0)
+        floors = 0.5 * self.outputs.roundoff * np.maximum(np.abs(self.engine.base), size)
+        bars = 30 * float(np.linalg.norm(reading.weights)) * floors
+        for k, block in enumerate(self.outputs.blocks):
+            each = reading.blocks[k]
+            bars[block.rows] += (each.truncation + 10 * each.spread) / math.sqrt(COTANGENTS * max(block.size, 1))
+        return values, bars
+
+    # -- certificate -------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Certify all pairs, as far as the budget goes."""
+        alpha = self.settings.alpha / (len(self.outputs.blocks) * len(self.groups))
+        for members in self.groups:
+            try:
+                self.certify(members, alpha)
+            except BudgetSpent:
+                self.spent = True
+        for row in self.pairs:
+            for pair in row:
+                if pair.verdict is None:
+                    pair.verdict = Verdict.INCONCLUSIVE
+                if pair.verdict is Verdict.INCONCLUSIVE:
+                    pair.reason = self.reason(pair.reason)
+
+    def reason(self, known: Reason | None) -> Reason:
+        """Say why a pair stayed undecided."""
+        if self.reader.kink:
+            return Reason.KINK
+        if self.failed:
+            return Reason.DOMAIN
+        return Reason.BUDGET if self.spent else known or Reason.NOISE
+
+    def certify(self, members: list[Member], alpha: float) -> None:
+        """Certify one group of blocks for all outputs; then, block by block, what that left open."""
+        evidences = [self.evidence(o, members, alpha) for o in range(len(self.outputs.blocks))]
+        self.evidences += evidences
+        try:
+            self.gather(members, evidences, MOST_LINES)
+        finally:
+            for evidence in evidences:
+                evidence.conclude()
+        if len(members) == 1:
+            return
+        each = alpha / len(members)
+        for member in members:
+            open_ = [e for e in evidences if self.pairs[e.pairs[0].output][member.block].verdict is not Verdict.CORRECT]
+            if not open_ or self.reader.step == 0:
+                continue
+            own = [self.evidence(e.pairs[0].output, [member], each) for e in open_]
+            try:
+                self.gather([member], own, LINES_ALONE, shorter=0.3)
+            finally:
+                for evidence in own:
+                    if evidence.lines:
+                        evidence.conclude()
+
+    def evidence(self, o: int, members: list[Member], alpha: float) -> MatrixEvidence:
+        pairs = [self.pairs[o][m.block] for m in members]
+        return MatrixEvidence(pairs, [m.scale for m in members], alpha, 0 if self.full else COTANGENTS)
+
+    def gather(self, members: list[Member], evidences: list[MatrixEvidence], most: int, *, shorter: float = 1.0) -> None:
+        """Measure lines until every evidence is settled, or cannot be by more of them."""
+        for m in range(most):
+            wrong = frozenset(e.pairs[0].output for e in evidences if e.lines and e.wrong())
+            reading = self.measure(members, shorter=shorter, known_wrong=wrong)
+            if reading is None:
+                return
+            for evidence in evidences:
+                evidence.lines.append(reading.blocks[evidence.pairs[0].output])
+                self.share(evidence)
+            if m == 0:
+                continue
+            if all(e.settled() for e in evidences):
+                return
+            self.raise_tolerances(evidences)
+            if all(e.settled() or (m >= 2 and e.hopeless()) for e in evidences):
+                return
+
+    def share(self, evidence: MatrixEvidence) -> None:
+        """Judge claims of zero by the largest change of their output; by its rounding where it hardly changes."""
+        claimed = [a * p.norm for p, a in zip(evidence.pairs, evidence.scales, strict=True) if not p.zero]
+        o = evidence.pairs[0].output
+        everything = [s * p.norm for s, p in zip(self.plain_scales, self.pairs[o], strict=True) if not p.zero]
+        share = max(claimed, default=0.0) or max([*everything, 0.0]) or float(self.sizes[o])
+        for pair in evidence.pairs:
+            if pair.zero:
+                hidden = 1e4 * evidence.spread() / pair.tolerance
+                pair.share = max(share, hidden) if not everything else share
+
+    def raise_tolerances(self, evidences: list[MatrixEvidence]) -> None:
+        """Raise tolerances that were not given to what the noise can resolve."""
+        if self.settings.tolerance is not None:
+            return
+        for evidence in evidences:
+            for pair, scale in zip(evidence.pairs, evidence.scales, strict=True):
+                pair.tolerance = evidence.raised_tolerance(pair, scale, self.highest(pair))
+
+
+def with_budget(settings: Settings, budget: int) -> Settings:
+    """Return the settings with what is left of a budget."""
+    return replace(settings, budget=budget)
