@@ -266,6 +266,10 @@ class Engine:
             self._cached = (direction, made)
         return self._cached[1]
 
+    def shortest(self, direction: Direction) -> float:
+        """Return the shortest t for which θ + t v is represented in the blocks' precision."""
+        return self.problem.shortest(self._components(direction))
+
     def dot(self, vectors: Sequence[FloatArray], direction: Direction) -> float:
         """Return ⟨vectors, v⟩ over the selected blocks, in float64."""
         pairs = zip(vectors, self._components(direction), strict=True)
@@ -371,6 +375,11 @@ class EngineLine:
     def evaluations(self) -> int:
         """Cost calls so far, on all lines."""
         return self.engine.evaluations
+
+    @property
+    def shortest(self) -> float:
+        """Shortest t for which θ + t v is represented in the blocks' precision; a shorter one gives NaN."""
+        return self.engine.shortest(self.direction)
 
     def magnitude(self, reach: float) -> float:
         """Return the largest |J| or claimed change among the values with |t| ≤ reach."""

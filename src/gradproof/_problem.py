@@ -231,6 +231,22 @@ class Problem:
             leaves.append(flat.reshape(shape) if isinstance(leaf, np.ndarray) else complex(flat[0]))
         return self._treespec.unflatten(leaves)
 
+    def shortest(self, components: Sequence[FloatArray | None]) -> float:
+        """Return the t below which `lost` names a block, as far as roundings are independent of each other.
+
+        An entry is then off by spacing/√12 in the root mean square.
+        """
+        result = 0.0
+        for k, old, component in zip(self.selected, self.values, components, strict=True):
+            if component is None:
+                continue
+            moved = component != 0
+            spacing = 2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * np.exp2(np.floor(np.log2(np.abs(old[moved]) + 1e-300)))
+            length = float(np.linalg.norm(component))
+            if length > 0:
+                result = max(result, float(np.linalg.norm(spacing)) / math.sqrt(12) / (REPRESENTED * length))
+        return result
+
     def assembled(self, values: Sequence[FloatArray]) -> Any:
         """Return flat values of the selected blocks in the point's structure, NaN in blocks that were left out."""
         by_position = dict(zip(self.selected, values, strict=True))
