@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gradproof._decision import Evidence, Member, lines_needed
-from gradproof._differences import Calibration, Line, Pool, first_line, later_line
-from gradproof._directions import RandomDirection
+from gradproof._differences import Calibration, first_line, later_line
+from gradproof._directions import Direction, RandomDirection
+from gradproof._noise import Pool
 from gradproof._results import Estimate, Verdict
+from gradproof._tables import Line
 
 SPREAD_OF_A_GROUP: Final = 100.0
 """Blocks that change the cost by less than 1/100 of what another does are displaced by themselves."""
@@ -23,7 +25,7 @@ FIRST_LINE: Final = 34
 """Most evaluations of a first line."""
 SHORT_OF_SCALE: Final = 0.3
 """All coordinates move at once along these lines: their first step is this much shorter than for one."""
-LineOf = Callable[[RandomDirection], Line]
+LineOf = Callable[[Direction], Line]
 
 
 def group_blocks(scales: Sequence[float], norms: Sequence[float], zeros: Sequence[bool]) -> list[list[Member]]:

@@ -175,21 +175,22 @@ def _check_one(problem: Problem, settings: Settings, observer: Observer | None, 
     """Check at one point, with a clock and an observer beside it."""
     started = time.perf_counter()
     examination = Examination(problem, settings)
+    study = examination.study
 
     def on_evaluated(count: int) -> None:
         if observer is not None:
-            observer(Evaluated(count, examination.budget, examination.phase))
+            observer(Evaluated(count, study.budget, study.phase))
 
-    examination.engine.on_evaluated = on_evaluated
+    study.engine.on_evaluated = on_evaluated
     examination.begin()
     if observer is not None:
         seconds = time.perf_counter() - started
         planned = examination.planned_evaluations()
-        observer(Planned(planned, planned * seconds, examination.strategy))
+        observer(Planned(planned, planned * seconds, settings.strategy))
     report = examination.run()
     if self_test:
-        report = replace(report, self_test=self_test_results(examination))
-    report = replace(report, evaluations=examination.engine.evaluations, seconds=time.perf_counter() - started)
+        report = replace(report, self_test=self_test_results(study))
+    report = replace(report, evaluations=study.engine.evaluations, seconds=time.perf_counter() - started)
     if observer is not None:
         observer(Settled(report.verdict))
     return report

@@ -14,10 +14,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof._differences import Line, Pool, careful_derivative, shorten_mantissa
-from gradproof._directions import Coordinate, FloatArray
+from gradproof._differences import careful_derivative
+from gradproof._directions import Coordinate, Direction, FloatArray
+from gradproof._noise import Pool
 from gradproof._results import Difference, Kink, Verdict
 from gradproof._statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
+from gradproof._tables import Line, shorten_mantissa
 
 TWO_POINTS: Final = 1 / math.sqrt(2)
 FOUR_POINTS: Final = 0.950
@@ -34,7 +36,7 @@ STEADY: Final = 0.02
 """Two steps that show the same discrepancy to this fraction confirm each other."""
 SAMPLE: Final = 3
 """Coordinates of a block that are looked at carefully before the block's step is blamed."""
-LineOf = Callable[[Coordinate], Line]
+LineOf = Callable[[Direction], Line]
 
 
 @dataclass(slots=True)
@@ -55,6 +57,8 @@ class BlockMeasurement:
         Coordinates at which the cost could not be evaluated.
     bent
         Coordinates whose two slopes differ so much that there may be a kink, though their mean is what is claimed.
+    judged
+        Coordinates whose truncation error was measured, by a second step.
     kinks
         One-sided derivatives of the coordinates at a kink, of the cost itself.
     """
@@ -67,13 +71,14 @@ class BlockMeasurement:
     still: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     bent: NDArray[np.bool_]
+    judged: NDArray[np.bool_]
     kinks: dict[int, Kink] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, size: int) -> BlockMeasurement:
         """Return one of `size` coordinates that were not measured yet."""
-        flags = [np.zeros(size, dtype=bool) for _ in range(5)]
-        return cls(np.zeros(size), np.zeros(size), np.zeros(size), *flags)
+        values, flags = [np.zeros(size) for _ in range(3)], [np.zeros(size, dtype=bool) for _ in range(6)]
+        return cls(values[0], values[1], values[2], flags[0], flags[1], flags[2], flags[3], flags[4], flags[5])
 
 
 class Exhaustive:
@@ -151,6 +156,7 @@ class Exhaustive:
         measured.discrepancy[j] = (up - down) / (2 * step) / scale
         measured.spread[j] = TWO_POINTS * noise / step / scale
         measured.truncation[j] = 0.0
+        measured.judged[j] = False
         measured.failed[j] = not (math.isfinite(up) and math.isfinite(down))
         measured.still[j] = bool(up == 0 and down == 0 and self.claimed[b][j] == 0)
         typical = float(np.linalg.norm(self.claimed[b])) / math.sqrt(self.claimed[b].size)
@@ -186,7 +192,9 @@ class Exhaustive:
         size = np.abs(measured.discrepancy)
         explained = np.maximum(
             t * measured.spread + measured.truncation,
-            (CLAIM_ROUNDING if self.roundoff < HALF else CLAIM_ROUNDING_HALF) * self.roundoff * float(np.linalg.norm(claimed)),
+            (CLAIM_ROUNDING if self.roundoff < HALF else CLAIM_ROUNDING_HALF)
+            * self.roundoff
+            * float(np.linalg.norm(claimed)),
         )
         relative = self.tolerances[b] * (np.abs(claimed) + np.abs(claimed + measured.discrepancy))
         return (size > np.maximum(explained, relative)) | measured.failed
@@ -214,9 +222,9 @@ class Exhaustive:
         for j in self.worst_first(b):
             if not self.blocks[b].wrong[j]:
                 self.judge(b, j)
-        for j in np.flatnonzero(self.blocks[b].bent & ~self.blocks[b].wrong):
-            if int(j) not in self.blocks[b].kinks:
-                self.judge(b, int(j))
+        for j in np.flatnonzero(self.blocks[b].bent & ~self.blocks[b].wrong).tolist():
+            if j not in self.blocks[b].kinks:
+                self.judge(b, j)
 
     def worst_first(self, b: int) -> list[int]:
         measured = self.blocks[b]
@@ -250,6 +258,7 @@ class Exhaustive:
                 measured.truncation[j] = abs(value - measured.discrepancy[j])
                 measured.spread[j] = FOUR_POINTS * noise / step / scale
                 measured.discrepancy[j] = value
+                measured.judged[j] = True
                 measured.wrong[j] = bool(self.suspicious(b)[j])
                 return
         self.judge_carefully(b, j, line)
@@ -260,6 +269,7 @@ class Exhaustive:
         estimate = careful_derivative(line, self.steps[b] / 3.2e-3, pool=self.pool)
         measured.failed[j] = False
         measured.undecided[j] = False
+        measured.judged[j] = True
         if not math.isfinite(estimate.value):
             measured.undecided[j] = True
             measured.discrepancy[j], measured.spread[j], measured.truncation[j] = 0.0, 0.0, math.inf
@@ -307,6 +317,7 @@ class Exhaustive:
         truncation = float(np.linalg.norm(measured.truncation))
         t = student_quantile(degrees, self.alpha / self.total)
         excess = np.maximum(np.abs(measured.discrepancy) - 3 * measured.truncation - t * measured.spread, 0.0)
+        excess[~measured.judged] = 0.0  # two values alone do not tell an error from truncation
         return estimate, float(np.linalg.norm(excess)), estimate + truncation + noise
 
     def difference(self, b: int) -> Difference:

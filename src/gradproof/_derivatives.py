@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from gradproof._certificate import Certifier, group_blocks
-from gradproof._differences import Pool, careful_derivative
+from gradproof._differences import careful_derivative
 from gradproof._directions import Coordinate, FloatArray, GivenDirection
 from gradproof._engine import CoordinateLine, Engine
 from gradproof._errors import UsageError
+from gradproof._noise import Pool
 from gradproof._problem import Problem
 from gradproof._results import Estimate
 from gradproof._scales import block_scales, coordinate_scales, length_along
@@ -61,11 +62,15 @@ def directional_derivative(
     components = problem.claimed_values(direction)
     for block, component in zip(problem.blocks, components, strict=True):
         if not np.all(np.isfinite(component)):
-            raise UsageError("the direction is not finite", where=block.name, remedy="Give a direction of finite numbers")
+            raise UsageError(
+                "the direction is not finite", where=block.name, remedy="Give a direction of finite numbers"
+            )
     moved = [(b, int(j)) for b, component in enumerate(components) for j in np.flatnonzero(component)[:2]]
     if not moved:
         raise UsageError(
-            "the direction is zero", meaning="Nothing would be displaced", remedy="Give a direction with a nonzero entry"
+            "the direction is zero",
+            meaning="Nothing would be displaced",
+            remedy="Give a direction with a nonzero entry",
         )
     engine = Engine(problem)
     base, _ = engine.evaluate_point()
@@ -149,9 +154,7 @@ def numerical_gradient(
     return NumericalGradient(problem.assembled(values), problem.assembled(bars), engine.evaluations, "real differences")
 
 
-def _certified_complex_step(
-    problem: Problem, engine: Engine, base: float, pool: Pool
-) -> NumericalGradient | None:
+def _certified_complex_step(problem: Problem, engine: Engine, base: float, pool: Pool) -> NumericalGradient | None:
     """Take the gradient by the complex step, and believe it only as far as real lines certify it."""
     if problem.adapter.name != "numpy" or engine.precision != "float64":
         return None
@@ -215,5 +218,3 @@ def _rescaled(estimate: Estimate, length: float) -> Estimate:
         step=estimate.step / size,
         kink=kink,
     )
-
-

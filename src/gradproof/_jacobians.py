@@ -46,7 +46,9 @@ def read_jacobian(
     if isinstance(value, (np.ndarray, float, int, complex, np.generic)):
         array = np.asarray(value)
         _check_kind(array, WHERE)
-        if array.shape == whole or (array.size == whole[0] * whole[1] and array.shape in _tensor_shapes(outputs, structure)):
+        if array.shape == whole or (
+            array.size == whole[0] * whole[1] and array.shape in _tensor_shapes(outputs, structure)
+        ):
             return _assemble(array.reshape(whole), outputs, structure, conjugate=conjugate), notes
         raise _wrong_shape(array.shape, whole, _tensor_shapes(outputs, structure), WHERE)
     return _nested(value, outputs, structure, point, conjugate=conjugate), notes
@@ -78,7 +80,10 @@ def _tensor_shapes(outputs: Outputs, structure: Structure) -> list[tuple[int, ..
 def _check_kind(array: Any, where: str) -> None:
     if array.dtype.kind not in "fciu":
         raise NotDifferentiable(
-            kind_of(array), where=where, meaning="A Jacobian consists of floating-point numbers", remedy="Give a float array"
+            kind_of(array),
+            where=where,
+            meaning="A Jacobian consists of floating-point numbers",
+            remedy="Give a float array",
         )
 
 
@@ -147,7 +152,12 @@ def _assemble(array: Any, outputs: Outputs, structure: Structure, *, conjugate: 
         rows = array[_complex_rows(outputs.blocks, output)]
         parts = [rows[:, _complex_rows(structure.leaves.blocks, block)] for block in structure.blocks]
         lines.append(
-            np.hstack([_real(part, output, b, np.kron, conjugate=conjugate) for part, b in zip(parts, structure.blocks, strict=True)])
+            np.hstack(
+                [
+                    _real(part, output, b, np.kron, conjugate=conjugate)
+                    for part, b in zip(parts, structure.blocks, strict=True)
+                ]
+            )
         )
     return np.asarray(np.vstack(lines), dtype=np.float64)
 
@@ -209,7 +219,10 @@ def _leaf(leaf: Any, name: str, output: OutputBlock, block: OutputBlock) -> Any:
     size = _complex_size((output,)), _complex_size((block,))
     if leaf is None:
         raise ShapeMismatch(
-            "None", where=where, meaning="None is no derivative", remedy=f"Give zeros of shape {size} where there is no dependence"
+            "None",
+            where=where,
+            meaning="None is no derivative",
+            remedy=f"Give zeros of shape {size} where there is no dependence",
         )
     array = leaf.toarray() if is_sparse(leaf) else np.asarray(leaf)
     _check_kind(array, where)

@@ -25,6 +25,7 @@ MOST_NORM_CALLS: Final = 200
 EXPLICIT_SIZE: Final = 64
 EXPLICIT_ENTRIES: Final = 4_000_000
 """A map of at most so many rows (VJP) or columns (JVP), and entries in all, is written out as a matrix."""
+FEW_COLUMNS_ROWS: Final = 512
 LINEARITY: Final = 1.0e3
 """A map is not called nonlinear for less than this many roundings."""
 
@@ -105,7 +106,9 @@ class Called:
         How the call reads: ``vjp(point, cotangent)``.
     """
 
-    def __init__(self, function: Callable[..., Any], engine: MapEngine, restore: Callable[[Any], Any], name: str) -> None:
+    def __init__(
+        self, function: Callable[..., Any], engine: MapEngine, restore: Callable[[Any], Any], name: str
+    ) -> None:
         if not callable(function):
             raise UsageError(f"{name.partition('(')[0]} is {type(function).__name__}", remedy=f"Give a function {name}")
         self.function = function
@@ -307,11 +310,22 @@ def norm_bounds(squares: FloatArray, probes: int, alpha: float) -> tuple[FloatAr
     return low, np.sqrt(squares / probes), high
 
 
-def written_out(claim: VjpClaim | JvpClaim) -> MatrixClaim | None:
-    """Return a small claim as a matrix, by unit cotangents or unit tangents; None where it is not small."""
+def written_out(claim: VjpClaim | JvpClaim, *, forced: bool = False, few_columns: int = 0) -> MatrixClaim | None:
+    """Return a small claim as a matrix, by unit cotangents or unit tangents; None where it is not small.
+
+    Parameters
+    ----------
+    claim
+        Any product.
+    forced
+        Where every column is to be measured, whatever it takes.
+    few_columns
+        So many columns will be measured one by one, so that more calls of a VJP are worth while.
+    """
     rows, columns = claim.outputs.size, claim.structure.size
+    most = FEW_COLUMNS_ROWS if columns <= few_columns else EXPLICIT_SIZE
     count = rows if claim.rows_known else columns
-    if count > EXPLICIT_SIZE or rows * columns > EXPLICIT_ENTRIES:
+    if not forced and (count > most or rows * columns > EXPLICIT_ENTRIES):
         return None
     matrix = np.empty((rows, columns))
     if isinstance(claim, VjpClaim):
@@ -328,7 +342,9 @@ def written_out(claim: VjpClaim | JvpClaim) -> MatrixClaim | None:
     return result
 
 
-def nonlinearity(product: Callable[..., FloatArray], draw: Callable[[], Any], combine: Callable[..., Any]) -> dict[str, float]:
+def nonlinearity(
+    product: Callable[..., FloatArray], draw: Callable[[], Any], combine: Callable[..., Any]
+) -> dict[str, float]:
     """Measure by how much a product deviates from linearity, relatively.
 
     Returns

@@ -179,7 +179,9 @@ class MapExamination:
 
     # -- lines -------------------------------------------------------------------------------------------------------
 
-    def measure(self, members: list[Member], *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()) -> LineReading | None:
+    def measure(
+        self, members: list[Member], *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()
+    ) -> LineReading | None:
         """Measure one more line in some blocks of the point; None where it cannot be used."""
         scales = [0.0] * len(self.problem.blocks)
         for member in members:
@@ -292,7 +294,9 @@ class MapExamination:
         pairs = [self.pairs[o][m.block] for m in members]
         return MatrixEvidence(pairs, [m.scale for m in members], alpha, 0 if self.full else COTANGENTS)
 
-    def gather(self, members: list[Member], evidences: list[MatrixEvidence], most: int, *, shorter: float = 1.0) -> None:
+    def gather(
+        self, members: list[Member], evidences: list[MatrixEvidence], most: int, *, shorter: float = 1.0
+    ) -> None:
         """Measure lines until every evidence is settled, or cannot be by more of them."""
         for m in range(most):
             wrong = frozenset(e.pairs[0].output for e in evidences if e.lines and e.wrong())

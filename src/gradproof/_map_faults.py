@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gradproof._differences import Pool, careful_derivative
+from gradproof._differences import careful_derivative
 from gradproof._directions import Coordinate, FloatArray
 from gradproof._engine import BudgetSpent
 from gradproof._errors import GradproofError
@@ -21,6 +21,7 @@ from gradproof._examination import Examination
 from gradproof._linear_claims import Blocks, MatrixClaim, VjpClaim
 from gradproof._map_engine import Moved, inner
 from gradproof._map_examination import MapExamination
+from gradproof._noise import Pool
 from gradproof._outputs import OutputBlock
 from gradproof._problem import Problem, position
 from gradproof._results import Cause, CoordinateResult, Diagnosis, Estimate, Report, Verdict
@@ -124,7 +125,9 @@ class FaultFinder:
         """Find faulty rows by restricting a cotangent to them; more than a few mean that the output is wrong throughout."""
         claim = self.claim
         assert isinstance(claim, VjpClaim)  # noqa: S101  # the only claim without columns
-        u = claim.random(np.random.default_rng([self.examination.settings.seed, 0x68616C66]), self.outputs.blocks.index(output))
+        u = claim.random(
+            np.random.default_rng([self.examination.settings.seed, 0x68616C66]), self.outputs.blocks.index(output)
+        )
         stop_at = claim.called.calls + MOST_CALLS
         queue, rows = [(output.start, output.stop)], list[int]()
         while queue and len(rows) <= MOST_ROWS and len(queue) <= 2 * MOST_ROWS and claim.called.calls < stop_at:
@@ -269,7 +272,9 @@ class FaultFinder:
                 block=name,
                 where=place,
                 sentence=f"The entry at {place} {seen}; measured, it is {numerical:.6g} ± {estimate.error_bar:.1g}.",
-                remedy=f"add the entry {numerical:.6g} to the pattern" if missing else f"mend what computes this entry: {numerical:.6g}",
+                remedy=f"add the entry {numerical:.6g} to the pattern"
+                if missing
+                else f"mend what computes this entry: {numerical:.6g}",
             )
         )
 
@@ -296,7 +301,8 @@ class FaultFinder:
         """An output that is wrong throughout: a factor, or what a random cotangent shows of it."""
         output = self.outputs.blocks[o]
         self.found.notes.append(
-            f"{output.name} is wrong in many components" + (f", {self.outputs.name_of(rows[0])} among them." if rows else ".")
+            f"{output.name} is wrong in many components"
+            + (f", {self.outputs.name_of(rows[0])} among them." if rows else ".")
         )
         if self.claim.rows_known:
             cotangent = np.zeros(self.outputs.size)
@@ -318,7 +324,9 @@ class FaultFinder:
             return kind(cotangent @ self.outputs.vector(problem.cost(point), "function(point)"))
 
         pulled = self.claim.pull(cotangent)
-        settings = replace(self.examination.settings, budget=left, strategy="auto", tolerance=max(p.tolerance for p in pairs))
+        settings = replace(
+            self.examination.settings, budget=left, strategy="auto", tolerance=max(p.tolerance for p in pairs)
+        )
         try:
             scalar = Problem(cost, problem.point, problem.assembled(pulled), only=[b.name for b in problem.blocks])
             examination = Examination(scalar, settings)
@@ -345,7 +353,9 @@ class FaultFinder:
             block_name = f"{output.name} × {d.block}" if d.block else output.name
             self.found.diagnoses.append(replace(d, block=block_name, sentence=f"Seen in {about}: {d.sentence}"))
         if of_row:
-            _, at = self.outputs.place(next(r for r in range(output.start, output.stop) if self.outputs.name_of(r) == label))
+            _, at = self.outputs.place(
+                next(r for r in range(output.start, output.stop) if self.outputs.name_of(r) == label)
+            )
             self.found.entries += [
                 replace(c, block=f"{output.name} × {c.block}", index=(*at, *c.index)) for c in report.coordinates
             ]

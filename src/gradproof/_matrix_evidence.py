@@ -104,7 +104,11 @@ class MatrixEvidence:
 
     def upper(self) -> float:
         """Bound (Σ a_p²‖R_op‖²)^½ from above."""
-        return math.hypot(*(line.size + line.truncation for line in self.lines)) * self.factor() if self.lines else math.inf
+        return (
+            math.hypot(*(line.size + line.truncation for line in self.lines)) * self.factor()
+            if self.lines
+            else math.inf
+        )
 
     def lower(self) -> float:
         """Bound it from below; here the noise must be covered."""

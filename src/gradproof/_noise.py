@@ -24,6 +24,10 @@ BETWEEN: Final = 0.3819660112501051
 """A place between the points (2 less the golden ratio) at which a value shows whether they were too far apart."""
 FEWEST_LEVELS: Final = 4
 """Distinct values that show a granularity where many values fall on few: a saturated cost has three at most."""
+PRIOR_DEGREES: Final = 3.0
+ORDINARY: Final = 8.0
+"""What is known of rounding before it is seen: this many degrees of freedom at u|J|, unless more than so many times
+½u|J| was seen."""
 STANDS_OUT: Final = 4.0
 """A coefficient this many times above the later ones is signal, not noise (ECNoise's factor)."""
 FAR_ABOVE_ROUNDING: Final = 1000.0
@@ -120,7 +124,7 @@ class Reading:
             return math.inf
         c = self.coefficients
         fastest = self.noise / c[last - 1]
-        seen = [c[1] / c[0] if last == 2 else math.sqrt(c[last - 1] / c[last - 3])] if last > 1 and c[0] > 0 else []  # noqa: PLR2004
+        seen = [c[1] / c[0] if last == 2 else math.sqrt(c[last - 1] / c[last - 3])] if last > 1 and c[0] > 0 else []
         rate = min([fastest, *(3 * fall for fall in seen)])
         if rate == 0:
             return math.inf
@@ -153,7 +157,7 @@ def read_table(
     stuck = int(np.count_nonzero(np.diff(values) == 0)) >= (POINTS - 1) // 2
     # A uniform error of ±q/2 has the standard deviation q/√12.
     floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
-    far = FAR_ABOVE_ROUNDING if unit_roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION  # noqa: PLR2004
+    far = FAR_ABOVE_ROUNDING if unit_roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION
     suspicious = max(far * unit_roundoff * (magnitude + sensitivity), granularity)
     plateau, noise, degrees = _plateau(coefficients, floor)
     return Reading(tuple(float(c) for c in coefficients), plateau, noise, degrees, floor, suspicious, stuck)
@@ -211,3 +215,41 @@ def granularity_of(values: FloatArray, unit_roundoff: float) -> float:
         if float(off.max()) <= rounding:
             return spacing
     return 0.0
+
+
+class Pool:
+    """The noise of the cost, from all tables that have seen it.
+
+    Noise of rounding grows with |J|, so that what a table at a long step saw is scaled down for a short one.
+    """
+
+    def __init__(self) -> None:
+        self.readings: list[tuple[float, float, float]] = []
+        self.extra = 0.0
+        self.confirmed = False
+        self.repetition: float | None = None
+
+    def add(self, reading: Reading) -> None:
+        """Take in what one table measured."""
+        if not reading.falls:
+            self.readings.append((reading.noise, reading.degrees_of_freedom, reading.floor))
+
+    def learn(self, noise: float) -> None:
+        """Take in noise that showed itself as a disagreement of two steps: one degree of freedom."""
+        self.readings.append((noise, 1.0, noise))
+
+    def level(self, floor: float) -> tuple[float, float]:
+        """Return the standard deviation of one value, and its degrees of freedom, where rounding alone costs `floor`."""
+        degrees = sum(d for _, d, _ in self.readings)
+        scaled = [n if f <= floor or n > ORDINARY * f else n * floor / f for n, _, f in self.readings]
+        root = math.hypot(*(math.sqrt(d) * n for n, (_, d, _) in zip(scaled, self.readings, strict=True)))
+        floor = max(floor, self.extra)
+        if root > math.sqrt(degrees) * ORDINARY * floor:
+            return root / math.sqrt(degrees), degrees
+        # A prior of a few degrees of freedom at u|J|: ordinary rounding is known before it is seen.
+        total = degrees + PRIOR_DEGREES
+        return max(math.hypot(root, math.sqrt(PRIOR_DEGREES) * 2 * floor) / math.sqrt(total), floor), total
+
+    def agrees(self, reading: Reading) -> bool:
+        """Say whether a plateau is the noise that is known already."""
+        return self.confirmed and reading.noise <= STANDS_OUT * self.level(reading.floor)[0]

@@ -104,6 +104,26 @@ class Outputs:
         """Return the outputs' structure with a tree in the place of each leaf: that of a Jacobian in blocks."""
         return self._spec.unflatten([tree for _ in self.blocks])
 
+    def numbers(self, flat: Any, where: str) -> Any:
+        """Return a flat vector of numbers, complex ones counted once, in the structure: what a matvec returns.
+
+        Raises
+        ------
+        ShapeMismatch
+            Where there are not as many numbers as the structure has.
+        """
+        sizes = [math.prod(_given_shape(block)) for block in self.blocks]
+        flat = np.asarray(flat).reshape(-1)
+        if flat.size != sum(sizes):
+            raise ShapeMismatch(
+                f"{flat.size} numbers, where {self.like} has {sum(sizes)}",
+                where=where,
+                meaning="They must be equal, entry by entry",
+                remedy=f"Return one number for each of {self.like}",
+            )
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        return self._spec.unflatten([part.reshape(_given_shape(b)) for part, b in zip(parts, self.blocks, strict=True)])
+
     def narrower(self, value: Any) -> str:
         """Say which answer is of a lower precision than what it is like; "" where none is."""
         _, leaves, _ = flatten(value, what="answer", none_is_leaf=True)

@@ -241,7 +241,9 @@ class Problem:
             if component is None:
                 continue
             moved = component != 0
-            spacing = 2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * np.exp2(np.floor(np.log2(np.abs(old[moved]) + 1e-300)))
+            spacing = (
+                2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * np.exp2(np.floor(np.log2(np.abs(old[moved]) + 1e-300)))
+            )
             length = float(np.linalg.norm(component))
             if length > 0:
                 result = max(result, float(np.linalg.norm(spacing)) / math.sqrt(12) / (REPRESENTED * length))

@@ -309,6 +309,9 @@ class Report(_Comparable):
         Which of several points this report is about; "" for the only one.
     self_test
         Mutations and whether they would have been caught.
+    verb
+        The function that made it: "check_gradient", "check_vjp" …; where a function has many outputs, ``cost`` is the
+        norm of its value, and the blocks are pairs "output × parameter".
     """
 
     verdict: Verdict
@@ -332,6 +335,7 @@ class Report(_Comparable):
     seconds: float = 0.0
     where: str = ""
     self_test: tuple[SelfTestResult, ...] = ()
+    verb: str = "check_gradient"
 
     @property
     def faulty(self) -> tuple[str, ...]:

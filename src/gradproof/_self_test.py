@@ -12,51 +12,51 @@ import numpy as np
 
 from gradproof._decision import Evidence, Member
 from gradproof._directions import FloatArray
-from gradproof._examination import Examination
 from gradproof._mutations import Mutation, mutations
 from gradproof._results import SelfTestResult, Verdict
+from gradproof._study import Study
 
 STREAM: Final = 0x73656C66
 
 
-def self_test_results(examination: Examination) -> tuple[SelfTestResult, ...]:
+def self_test_results(study: Study) -> tuple[SelfTestResult, ...]:
     """Judge the mutations of a claim by the measurements that a check has made.
 
     Parameters
     ----------
-    examination
-        A finished check.
+    study
+        Of a finished check.
 
     Returns
     -------
     tuple of SelfTestResult
         One for each mutation; none where the claim was found WRONG or not finite, as its mutations say nothing then.
     """
-    if examination.non_finite or examination.overall_verdict() is Verdict.WRONG:
+    if study.non_finite or study.faulty:
         return ()
-    problem = examination.problem
+    problem = study.problem
     shapes = [block.shape for block in problem.blocks]
-    claimed = [g.reshape(shape) for g, shape in zip(examination.claimed, shapes, strict=True)]
+    claimed = [g.reshape(shape) for g, shape in zip(study.claimed, shapes, strict=True)]
     point = [v.reshape(shape) for v, shape in zip(problem.values, shapes, strict=True)]
-    generator = np.random.default_rng([examination.settings.seed, STREAM])
-    return tuple(_judge(examination, mutation) for mutation in mutations(claimed, point, generator))
+    generator = np.random.default_rng([study.settings.seed, STREAM])
+    return tuple(_judge(study, mutation) for mutation in mutations(claimed, point, generator))
 
 
-def _judge(examination: Examination, mutation: Mutation) -> SelfTestResult:
+def _judge(study: Study, mutation: Mutation) -> SelfTestResult:
     changes = {
-        b: np.asarray(mutated, dtype=np.float64).reshape(-1) - examination.claimed[b]
+        b: np.asarray(mutated, dtype=np.float64).reshape(-1) - study.claimed[b]
         for b, mutated in mutation.blocks.items()
     }
-    difference = max(_relative(examination.claimed[b], change) for b, change in changes.items())
-    tolerance = min(examination.states[b].tolerance for b in changes)
-    caught = _seen_by_lines(examination, changes) or _seen_by_coordinates(examination, changes)
+    difference = max(_relative(study.claimed[b], change) for b, change in changes.items())
+    tolerance = min(study.states[b].tolerance for b in changes)
+    caught = _seen_by_lines(study, changes) or _seen_by_coordinates(study, changes)
     note = ""
     if not caught:
         below = difference <= tolerance
         note = "below the tolerance" if below else "hidden by noise, or masked by larger entries of its block"
     return SelfTestResult(
         mutation=mutation.name,
-        block=", ".join(examination.problem.blocks[b].name for b in sorted(changes)),
+        block=", ".join(study.problem.blocks[b].name for b in sorted(changes)),
         relative_difference=difference,
         caught=caught,
         note=note,
@@ -69,18 +69,18 @@ def _relative(gradient: FloatArray, change: FloatArray) -> float:
     return float(np.linalg.norm(change)) / total if total > 0 else 0.0
 
 
-def _seen_by_lines(examination: Examination, changes: dict[int, FloatArray]) -> bool:
+def _seen_by_lines(study: Study, changes: dict[int, FloatArray]) -> bool:
     """Decide again with the same lines, had the mutated gradient been claimed."""
-    for certifier in examination.certifiers:
+    for certifier in study.certifiers:
         concerned = [m for m in certifier.members if m.block in changes]
-        if not concerned or len(certifier.evidence.lines) < 2:  # noqa: PLR2004
+        if not concerned or len(certifier.evidence.lines) < 2:
             continue
         mutated = dict(changes)
         members = [
             Member(
                 m.block,
                 m.scale,
-                float(np.linalg.norm(examination.claimed[m.block] + mutated[m.block])) if m.block in mutated else m.norm,
+                float(np.linalg.norm(study.claimed[m.block] + mutated[m.block])) if m.block in mutated else m.norm,
                 zero=m.zero and m.block not in mutated,
             )
             for m in certifier.members
@@ -89,17 +89,17 @@ def _seen_by_lines(examination: Examination, changes: dict[int, FloatArray]) -> 
         for estimate, direction in zip(certifier.evidence.lines, certifier.directions, strict=True):
             shift = 0.0
             for m in concerned:
-                component = direction.component(m.block, examination.problem.blocks[m.block].shape)
+                component = direction.component(m.block, study.problem.blocks[m.block].shape)
                 if component is not None:
                     shift += float(mutated[m.block] @ component)
             evidence.lines.append(estimate.shifted(-shift))
-        tolerances = [examination.states[m.block].tolerance for m in members]
+        tolerances = [study.states[m.block].tolerance for m in members]
         if evidence.verdict(tolerances) is not Verdict.CORRECT:
             return True
     return False
 
 
-def _seen_by_coordinates(examination: Examination, changes: dict[int, FloatArray]) -> bool:
+def _seen_by_coordinates(study: Study, changes: dict[int, FloatArray]) -> bool:
     """Look at single coordinates again, had the mutated gradient been claimed."""
-    exhaustive = examination.exhaustive
+    exhaustive = study.exhaustive
     return exhaustive is not None and any(exhaustive.would_suspect(b, change) for b, change in changes.items())

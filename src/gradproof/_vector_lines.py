@@ -14,22 +14,14 @@ from typing import Final
 
 import numpy as np
 
-from gradproof._differences import (
-    CENTRAL_4,
-    CENTRAL_6,
-    FIRST_STEP,
-    FORWARD_5,
-    FORWARD_6,
-    SLOW,
-    Pool,
-    first_line,
-    shorten_mantissa,
-)
+from gradproof._differences import first_line
 from gradproof._directions import FloatArray
 from gradproof._map_engine import Components, MapEngine, Moved
-from gradproof._noise import FAR_ABOVE_ROUNDING, POINTS, STANDS_OUT, gram_polynomials
+from gradproof._noise import FAR_ABOVE_ROUNDING, POINTS, STANDS_OUT, Pool, gram_polynomials
 from gradproof._results import Estimate
 from gradproof._statistics import within
+from gradproof._stepping import FIRST_STEP
+from gradproof._tables import CENTRAL_4, CENTRAL_6, FORWARD_5, FORWARD_6, SLOW, shorten_mantissa
 
 View = Callable[[Moved, float], tuple[FloatArray, FloatArray]]
 """From a displaced evaluation at t: the discrepancies, and the size of what was rounded on the way, per component."""
@@ -217,7 +209,9 @@ class LineReader:
         self.side = {"central": 0, "forward": 1, "backward": -1}[estimate.method.partition(",")[0]]
         return self.settle(line), estimate
 
-    def settle(self, line: VectorLine, *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()) -> LineReading | None:
+    def settle(
+        self, line: VectorLine, *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()
+    ) -> LineReading | None:
         """Read a line at the known step; again along the same direction at an eighth of it where it looks unusual.
 
         Parameters

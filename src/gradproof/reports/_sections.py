@@ -31,6 +31,25 @@ ADVICE: Final = {
 }
 
 
+SUBJECTS: Final = {
+    "check_vjp": "the VJP",
+    "check_jvp": "the JVP",
+    "check_jacobian": "the Jacobian",
+    "check_hvp": "the Hessian-vector product",
+    "check_hessian": "the Hessian",
+    "check_adjoint": "the adjoint",
+}
+"""What a report is about, by the function that made it; else the gradient."""
+CALLS: Final = {
+    "check_vjp": ["function", "vjp", "point"],
+    "check_jvp": ["function", "jvp", "point"],
+    "check_jacobian": ["function", "jacobian", "point"],
+    "check_hvp": ["gradient", "hvp", "point"],
+    "check_hessian": ["gradient", "hessian", "point"],
+    "check_adjoint": ["operator", "point"],
+}
+
+
 def headline(report: Report, width: int) -> list[Line]:
     """Say the verdict, how sure it is, and at which tolerance."""
     word = report.verdict.name + (f" ({report.where})" if report.where else "")
@@ -82,8 +101,8 @@ def footer(report: Report, width: int) -> list[Line]:
     noise = f" with noise {short(report.noise, 1)}" if report.noise > 0 else ""
     facts = [
         f"{count(size, 'coordinate')} in {count(len(report.blocks), 'block')}",
-        f"{count(report.evaluations, 'evaluation')} of the cost{time}",
-        f"J = {short(report.cost, 4)}{noise}",
+        f"{count(report.evaluations, 'evaluation')} of the {'cost' if report.verb not in SUBJECTS else 'function'}{time}",
+        f"{'J' if report.verb not in SUBJECTS else '‖f‖'} = {short(report.cost, 4)}{noise}",
     ]
     certificate = report.certificate
     if certificate:
@@ -104,9 +123,10 @@ def names(given: Sequence[str], most: int = MOST_NAMES) -> str:
 
 
 def _what(report: Report) -> str:
+    what = report.verdict.value.replace("the gradient", SUBJECTS.get(report.verb, "the gradient"))
     if report.verdict is Verdict.WRONG and report.faulty:
-        return f"{report.verdict.value} in {names(report.faulty)}"
-    return report.verdict.value
+        return f"{what} in {names(report.faulty)}"
+    return what
 
 
 def _how_sure(report: Report) -> str:
@@ -196,7 +216,9 @@ def _labelled(label: str, text: str, width: int, indent: int = 2) -> list[Line]:
 
 
 def _replay(report: Report) -> str:
-    arguments = ["cost", "point", "claimed", f"seed={report.seed}", f'strategy="{safe(report.strategy)}"']
+    arguments = [*CALLS.get(report.verb, ["cost", "point", "claimed"]), f"seed={report.seed}"]
+    if report.verb != "check_adjoint":
+        arguments.append(f'strategy="{safe(report.strategy)}"')
     arguments.append(f"tolerance={report.tolerance!r}")
     if report.confidence != DEFAULT_CONFIDENCE:
         arguments.append(f"confidence={report.confidence!r}")
@@ -204,4 +226,4 @@ def _replay(report: Report) -> str:
         arguments.append(f"budget={report.budget}")
     if report.where:
         arguments.append("points=points")
-    return f"gradproof.check_gradient({', '.join(arguments)})"
+    return f"gradproof.{report.verb}({', '.join(arguments)})"

@@ -1,0 +1,332 @@
+"""`check_vjp`, `check_jvp`, `check_jacobian`, `check_hvp`, `check_hessian`: the whole flow on one page."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from gradproof._check import Observer
+from gradproof._directions import FloatArray
+from gradproof._errors import GradproofWarning, InconclusiveGradient, UsageError, WrongGradient
+from gradproof._events import Evaluated, Settled
+from gradproof._jacobians import is_operator, read_jacobian
+from gradproof._linear_claims import Called, Claim, JvpClaim, MatrixClaim, Structure, VjpClaim, written_out
+from gradproof._map_columns import EVALUATIONS, Columns
+from gradproof._map_engine import MapEngine
+from gradproof._map_examination import MapExamination
+from gradproof._map_faults import FaultFinder
+from gradproof._map_hypotheses import certified, explain_whole
+from gradproof._map_report import UNLIMITED, map_report, report_non_finite
+from gradproof._map_tests import (
+    asymmetry_of_matrix,
+    asymmetry_of_product,
+    find_non_finite,
+    linearity_of_jvp,
+    linearity_of_vjp,
+)
+from gradproof._outputs import LONE_OUTPUT, real_pairs
+from gradproof._problem import Problem
+from gradproof._results import Cause, Diagnosis, Report, Verdict
+from gradproof._settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Settings, Strategy
+
+Convention = Literal["torch", "jax"]
+Inconclusive = Literal["raise", "warn", "skip"]
+SPARE = 60
+"""Evaluations that are left to the search when every column is measured."""
+
+
+@dataclass(slots=True)
+class Task:
+    """What is to be checked, and how."""
+
+    verb: str
+    function: Callable[[Any], Any]
+    claimed: Any
+    point: Any
+    settings: Settings
+    only: str | Sequence[str] | None
+    exclude: str | Sequence[str] | None
+    convention: Convention
+    observer: Observer | None
+    symmetric: bool = False
+
+
+def make_task(verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False) -> Task:
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise UsageError(f"{verb} has no option {unknown[0]}", remedy=f"Its options are {', '.join(OPTIONS)}")
+    given = {**OPTIONS, **options}
+    if given["convention"] not in {"torch", "jax"}:
+        raise UsageError(f"convention is {given['convention']!r}", remedy='Choose "torch" or "jax"')
+    name = "gradient" if symmetric else "function"
+    if not callable(function):
+        raise UsageError(f"{name} is {type(function).__name__}", remedy=f"Give a callable: {name}(point)")
+    seed = given["seed"]
+    settings = Settings(
+        tolerance=given["tolerance"],
+        confidence=given["confidence"],
+        strategy=given["strategy"],
+        budget=given["budget"],
+        seed=secrets.randbits(32) if seed is None else seed,
+    )
+    return Task(
+        verb, function, claimed, point, settings, given["only"], given["exclude"], given["convention"], given["observer"], symmetric
+    )
+
+
+OPTIONS: dict[str, Any] = {
+    "tolerance": None,
+    "confidence": DEFAULT_CONFIDENCE,
+    "strategy": "auto",
+    "budget": None,
+    "seed": None,
+    "only": None,
+    "exclude": None,
+    "convention": "torch",
+    "observer": None,
+}
+
+
+class MapCheck:
+    """One check: from the task to the report."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.started = time.perf_counter()
+        real, self.restore, self.complex_names = real_pairs(task.point)
+        restore = self.restore
+        problem = Problem(lambda p: task.function(restore(p)), real, True, only=task.only, exclude=task.exclude)
+        budget = task.settings.budget
+        if budget is None:
+            budget = UNLIMITED if task.settings.strategy == "coordinates" else DEFAULT_BUDGET
+        lone = "point" if task.symmetric else LONE_OUTPUT
+        self.engine = MapEngine(problem, budget=budget, lone=lone)
+        self.phase: Literal["lines", "coordinates", "search", "diagnosis"] = "lines"
+        self.engine.on_evaluated = self.on_evaluated
+        self.engine.evaluate_point()
+        self.structure = Structure(task.point, [block.name for block in problem.blocks])
+        self.notes: list[str] = []
+        self.diagnoses: list[Diagnosis] = []
+        self.wrong = False
+
+    def on_evaluated(self, count: int) -> None:
+        """Tell the observer."""
+        if self.task.observer is not None:
+            self.task.observer(Evaluated(count, int(self.engine.budget), self.phase))
+
+    @property
+    def is_complex(self) -> bool:
+        """Some number is complex."""
+        return bool(self.complex_names) or any(block.is_complex for block in self.engine.outputs.blocks)
+
+    def run(self) -> Report:
+        """Run it."""
+        claim = self.claim(conjugate=self.task.convention == "jax")
+        where = find_non_finite(claim, self.engine, self.structure)
+        if where:
+            return self.finished(self.non_finite(where))
+        claim = self.tested(claim)
+        examination = MapExamination(self.engine, claim, self.task.settings)
+        if self.task.settings.strategy != "coordinates":
+            examination.run()
+        finder = FaultFinder(examination)
+        self.columns(examination, finder)
+        pairs = [pair for row in examination.pairs for pair in row]
+        wrong = any(pair.verdict is Verdict.WRONG for pair in pairs)
+        if wrong or isinstance(claim, MatrixClaim):
+            self.phase = "search"
+            self.explain(examination, finder)
+        if self.task.symmetric:
+            self.symmetry(examination)
+        self.notes += [*claim.notes, *finder.found.notes]
+        if self.is_complex:
+            names = {"torch": "g = ∂/∂Re + i ∂/∂Im", "jax": "g = ∂/∂Re − i ∂/∂Im"}
+            self.notes.append(
+                f"Complex numbers are pairs of reals (last index 0: real part, 1: imaginary part), in the convention of {self.task.convention}: {names[self.task.convention]}."
+            )
+        report = map_report(
+            examination,
+            verb=self.task.verb,
+            strategy=self.task.settings.strategy,
+            entries=finder.found.entries,
+            diagnoses=[*self.diagnoses, *finder.found.diagnoses],
+            notes=self.notes,
+            wrong=self.wrong,
+        )
+        return self.finished(report)
+
+    def finished(self, report: Report) -> Report:
+        """Add the time; tell the observer."""
+        if self.task.observer is not None:
+            self.task.observer(Settled(report.verdict))
+        return replace(report, seconds=time.perf_counter() - self.started)
+
+    # -- the claim ---------------------------------------------------------------------------------------------------
+
+    def claim(self, *, conjugate: bool) -> Claim:
+        """Make the claim of the task."""
+        task, outputs, structure, seed = self.task, self.engine.outputs, self.structure, self.task.settings.seed
+        if task.verb == "check_vjp":
+            called = Called(task.claimed, self.engine, self.restore, "vjp(point, cotangent)")
+            return VjpClaim(called, outputs, structure, conjugate=conjugate, seed=seed)
+        scales = [float(np.sqrt(np.mean(v**2))) or 1.0 for v in self.engine.problem.values]
+        if task.verb in {"check_jvp", "check_hvp"}:
+            kind, name = ("JVP", "jvp(point, tangent)") if task.verb == "check_jvp" else ("HVP", "hvp(point, vector)")
+            called = Called(task.claimed, self.engine, self.restore, name)
+            return JvpClaim(called, outputs, structure, kind=kind, seed=seed, scales=scales)
+        kind = "Jacobian" if task.verb == "check_jacobian" else "Hessian"
+        value = self.matrix_value(kind)
+        if is_operator(value):
+            return self.operator_claim(value, kind, scales)
+        matrix, notes = read_jacobian(value, outputs, structure, task.point, conjugate=conjugate)
+        self.notes += [note for note in notes if note not in self.notes]
+        return MatrixClaim(matrix, outputs, structure, kind=kind)
+
+    def matrix_value(self, kind: str) -> Any:
+        """Return the claimed matrix, called for if it is a function."""
+        value = self.task.claimed
+        if value is None:
+            raise UsageError(
+                f"the claimed {kind} is None", remedy="Give an array, nested blocks, a sparse matrix, a LinearOperator, or a callable"
+            )
+        if callable(value) and not is_operator(value):
+            name = kind.lower()
+            value = Called(lambda point, _: self.task.claimed(point), self.engine, self.restore, f"{name}(point)")(None)
+        return value
+
+    def operator_claim(self, operator: Any, kind: str, scales: Sequence[float]) -> JvpClaim:
+        """Take a linear operator by its matvec."""
+        from gradproof._containers import flatten
+
+        outputs, structure = self.engine.outputs, self.structure
+
+        def product(_: Any, tangent: Any) -> Any:
+            _, leaves, _ = flatten(tangent)
+            return outputs.numbers(operator.matvec(np.concatenate([np.ravel(leaf) for leaf in leaves])), "operator.matvec")
+
+        rows = sum(b.size // (1 + b.is_complex) for b in outputs.blocks)
+        columns = sum(b.size // (1 + b.is_complex) for b in structure.leaves.blocks)
+        if tuple(operator.shape) != (rows, columns):
+            from gradproof._jacobians import _wrong_shape
+
+            raise _wrong_shape(tuple(operator.shape), (rows, columns), [], "operator")
+        return JvpClaim(
+            Called(product, self.engine, self.restore, "operator.matvec"), outputs, structure, kind=kind, seed=self.task.settings.seed, scales=scales
+        )
+
+    def tested(self, claim: Claim) -> Claim:
+        """Test a product's linearity once, and write small claims out as matrices."""
+        if isinstance(claim, MatrixClaim):
+            return claim
+        seed = self.task.settings.seed
+        if isinstance(claim, VjpClaim):
+            found = linearity_of_vjp(claim, seed)
+        else:
+            assert isinstance(claim, JvpClaim)  # noqa: S101  # there is no other
+            found = linearity_of_jvp(claim, seed)
+        self.diagnoses += found
+        self.wrong = self.wrong or bool(found)
+        assert isinstance(claim, (VjpClaim, JvpClaim))  # noqa: S101
+        forced = self.task.settings.strategy == "coordinates"
+        return written_out(claim, forced=forced, few_columns=EXHAUSTIVE_EVALUATIONS // EVALUATIONS) or claim
+
+    def non_finite(self, where: str) -> Report:
+        s, engine = self.task.settings, self.engine
+        budget = 0 if engine.budget >= UNLIMITED else int(engine.budget)
+        given = (s.tolerance, s.confidence, s.strategy, s.seed, budget)
+        norm = float(np.linalg.norm(engine.base))
+        name = engine.outputs.blocks[0].name if len(engine.outputs.blocks) == 1 else "the claim"
+        return report_non_finite(self.task.verb, where, settings=given, evaluations=engine.evaluations, cost=norm, name=name)
+
+    # -- after the lines ---------------------------------------------------------------------------------------------
+
+    def columns(self, examination: MapExamination, finder: FaultFinder) -> None:
+        """Measure every column where that is asked for, or cheap."""
+        if not isinstance(examination.claim, MatrixClaim):
+            return
+        strategy, size = self.task.settings.strategy, self.structure.size
+        left = self.engine.budget - self.engine.evaluations
+        cheap = EVALUATIONS * size <= min(EXHAUSTIVE_EVALUATIONS, left - SPARE)
+        if strategy == "coordinates" or (strategy == "auto" and cheap):
+            self.phase = "coordinates"
+            Columns(examination, finder).run(conclude=strategy == "coordinates")
+
+    def explain(self, examination: MapExamination, finder: FaultFinder) -> None:
+        """Say what is wrong: as a whole, or where."""
+        wrong = any(pair.verdict is Verdict.WRONG for row in examination.pairs for pair in row)
+        self.phase = "diagnosis"
+        if wrong:
+            whole = explain_whole(examination) or self.other_convention(examination)
+            self.diagnoses += whole
+            if whole:
+                return
+        self.phase = "search"
+        finder.run()
+
+    def other_convention(self, examination: MapExamination) -> list[Diagnosis]:
+        """Try the other convention for complex numbers."""
+        if not self.is_complex or self.task.verb not in {"check_vjp", "check_jacobian"}:
+            return []
+        other = "torch" if self.task.convention == "jax" else "jax"
+        to = certified(examination, self.claim(conjugate=other == "jax"))
+        if to is None:
+            return []
+        return [
+            Diagnosis(
+                cause=Cause.CONVENTION,
+                block="",
+                sentence=f"The claim follows the convention of {other}, not that of {self.task.convention}: the imaginary parts have the other sign.",
+                remedy=f'convention="{other}", or the complex conjugate',
+                certified_remedy=f'convention="{other}"',
+                certified_to=to,
+            )
+        ]
+
+    def symmetry(self, examination: MapExamination) -> None:
+        """Measure by how much a Hessian differs from its transpose."""
+        claim, engine = examination.claim, self.engine
+        same = [(b.name, b.shape) for b in engine.outputs.blocks] == [(b.name, b.shape) for b in engine.problem.blocks]
+        if not same or self.is_complex:
+            return
+        tolerance = max(pair.tolerance for row in examination.pairs for pair in row)
+        if isinstance(claim, MatrixClaim):
+            size, where = asymmetry_of_matrix(claim, engine.outputs)
+            limit = tolerance
+        else:
+            size, where = asymmetry_of_product(claim, engine, self.task.settings.seed, examination.plain_scales)
+            limit = 10 * tolerance
+        if size <= limit:
+            return
+        agrees = all(pair.verdict is Verdict.CORRECT for row in examination.pairs for pair in row)
+        why = " It agrees with the gradient's own Jacobian: then the gradient is not that of any cost." if agrees else ""
+        self.wrong = True
+        self.diagnoses.append(
+            Diagnosis(
+                cause=Cause.NOT_SYMMETRIC,
+                block="",
+                coefficient=size,
+                where=where,
+                sentence=f"The claimed Hessian is not symmetric: ‖H − Hᵀ‖ / 2‖H‖ is {size:.2g}{f', most at {where}' if where else ''}.{why}",
+                remedy="make what fills one triangle fill the other, too",
+            )
+        )
+
+
+def settle(report: Report, inconclusive: Inconclusive) -> Report:
+    """Raise for a report that is not CORRECT, as the assertions do."""
+    if inconclusive not in {"raise", "warn", "skip"}:
+        raise UsageError(f"inconclusive is {inconclusive!r}", remedy='Choose "raise", "warn" or "skip"')
+    if report.verdict is Verdict.WRONG:
+        raise WrongGradient(report)
+    if report.verdict is Verdict.INCONCLUSIVE:
+        if inconclusive == "raise":
+            raise InconclusiveGradient(report)
+        if inconclusive == "warn":
+            warnings.warn(str(report), GradproofWarning, stacklevel=3)
+    return report

@@ -1,0 +1,166 @@
+"""The phase of single coordinates: measure each one, and combine what they say with what lines said."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from gradproof._certificate import group_blocks
+from gradproof._certification import Certification, round_up
+from gradproof._coordinates import Exhaustive
+from gradproof._differences import first_line
+from gradproof._directions import RandomDirection
+from gradproof._results import (
+    Difference,
+    Reason,
+    Verdict,
+)
+from gradproof._scales import coordinate_scales
+from gradproof._settings import (
+    HIGHEST_TOLERANCES,
+    UNIT_ROUNDOFF,
+)
+from gradproof._statistics import difference_from_below
+from gradproof._study import BlockState, Study
+
+ENOUGH_FOR_COORDINATES: Final = 8.0
+"""Degrees of freedom of the noise below which the bars of single coordinates would be needlessly wide."""
+
+
+class Enumeration:
+    """Measures every coordinate.
+
+    Parameters
+    ----------
+    study
+        What is known so far; the phase adds to it.
+    """
+
+    def __init__(self, study: Study, certification: Certification) -> None:
+        self.study = study
+        self.certification = certification
+
+    def measure_coordinates(self) -> None:
+        """Measure every coordinate of every block, and let the results overrule what lines left open."""
+        scales = coordinate_scales(self.study.problem, self.study.claimed)
+        step = self.coordinate_step()
+        exhaustive = Exhaustive(
+            self.study.claimed,
+            scales,
+            self.study.line_of,
+            pool=self.study.pool,
+            step=step,
+            tolerances=[s.tolerance for s in self.study.states],
+            alpha=self.study.settings.alpha,
+            roundoff=UNIT_ROUNDOFF[self.study.engine.precision],
+        )
+        self.study.exhaustive = exhaustive
+        exhaustive.run()
+        for b in range(len(self.study.states)):
+            if self.open_by_noise(b):
+                exhaustive.sweep_four(b, 0.02 if self.study.calibration is None else self.study.calibration.step)
+        for b, state in enumerate(self.study.states):
+            self.take_coordinates(b, state, exhaustive)
+        if self.study.settings.strategy == "coordinates":
+            self.certify_what_noise_left_open()
+
+    def certify_what_noise_left_open(self) -> None:
+        """Ask random lines about blocks whose single coordinates drown in noise: a line moves all of them at once."""
+        open_blocks = [b for b, s in enumerate(self.study.states) if s.reason is Reason.NOISE and not s.zero]
+        if not open_blocks:
+            return
+        kept = {b: self.study.states[b].difference for b in range(len(self.study.states))}
+        scales = [s.scale for s in self.study.states]
+        groups = group_blocks(
+            scales, [s.norm for s in self.study.states], [b not in open_blocks for b in range(len(scales))]
+        )
+        alpha = self.study.settings.alpha / len(groups)
+        for members in groups:
+            chosen = [member for member in members if member.block in open_blocks]
+            if chosen:
+                self.certification.certify_group(chosen, alpha)
+        for b in open_blocks:
+            if self.study.states[b].verdict is Verdict.INCONCLUSIVE:
+                self.study.states[b].difference = kept[b]
+            else:  # what the lines say is sharper than the sum of the coordinates' noise
+                self.study.states[b].residual = self.study.states[b].numerical_norm = math.nan
+
+    def open_by_noise(self, b: int) -> bool:
+        assert self.study.exhaustive is not None  # noqa: S101
+        measured = self.study.exhaustive.blocks[b]
+        certified = self.study.states[b].verdict is Verdict.CORRECT
+        undecided = self.study.exhaustive.verdict(b, self.study.negligible(b)) is Verdict.INCONCLUSIVE
+        return undecided and not certified and not measured.undecided.any()
+
+    def coordinate_step(self) -> float:
+        """Return the step of the two-point formula, from what a line has taught; a first line where none was made.
+
+        Truncation h²φ‴/6 is to stay a tenth of the tolerance where the cost changes over the parameters' own length,
+        and the noise ε/h is balanced against it at (ε/A)^¼, between the best steps of order 2 and order 4.
+        """
+        if self.study.calibration is None and not self.study.certifiers:
+            scales = tuple(state.scale for state in self.study.states)
+            direction = RandomDirection(self.study.settings.seed, self.study.next_streams(), scales)
+            _, self.study.calibration = first_line(
+                self.study.line_of(direction), 0.0, self.study.pool, max_evaluations=18, enough=ENOUGH_FOR_COORDINATES
+            )
+        change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
+        noise, _ = self.study.pool.level(0.5 * UNIT_ROUNDOFF[self.study.engine.precision] * abs(self.study.base))
+        tolerance = min(state.tolerance for state in self.study.states)
+        balanced = float(max(noise / change, 1e-16) ** 0.25)
+        return min(max(balanced, 3e-5), max(math.sqrt(tolerance) / 3, 3e-5), 0.1) * 1.0371
+
+    def take_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive) -> None:
+        """Combine what the coordinates say of a block with what the certificate said."""
+        measured = exhaustive.blocks[b]
+        verdict = exhaustive.verdict(b, self.study.negligible(b))
+        if (
+            verdict is Verdict.INCONCLUSIVE
+            and state.verdict is not Verdict.CORRECT
+            and self.study.settings.tolerance is None
+        ):
+            verdict = self.raise_for_coordinates(b, state, exhaustive)
+        estimate, _, upper = exhaustive.residual_bounds(b)
+        difference = exhaustive.difference(b)
+        state.wrong_coordinates = int(measured.wrong.sum())
+        state.not_exercised = int(measured.still.sum())
+        state.residual = estimate
+        state.numerical_norm = float(np.linalg.norm(self.study.claimed[b] + measured.discrepancy))
+        if state.verdict is Verdict.WRONG and verdict is not Verdict.WRONG:
+            return  # proved by lines, though no coordinate by itself stands out
+        if verdict is Verdict.WRONG:
+            state.verdict, state.reason = Verdict.WRONG, None
+        elif state.verdict is Verdict.CORRECT and not measured.undecided.any():
+            difference = Difference(
+                estimate=difference.estimate,
+                lower=min(difference.lower, state.difference.upper),
+                upper=min(difference.upper, state.difference.upper),
+            )
+        elif verdict is Verdict.CORRECT:
+            state.verdict, state.reason = Verdict.CORRECT, None
+        else:
+            state.verdict = Verdict.INCONCLUSIVE
+            state.reason = Reason.DOMAIN if measured.undecided.any() and self.study.engine.last_error else Reason.NOISE
+            if not np.isfinite(measured.truncation).any():
+                difference = Difference(estimate=math.nan, lower=0.0, upper=1.0)
+                state.residual = state.numerical_norm = math.nan
+        state.difference = difference
+        noise = math.sqrt(float(np.sum(measured.spread**2))) + float(np.linalg.norm(measured.truncation))
+        own = difference_from_below(5 * noise, state.norm) if math.isfinite(noise) else 1.0
+        state.resolution = min(state.resolution, own) if state.norm > 0 else state.resolution
+        del upper
+
+    def raise_for_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive) -> Verdict:
+        """Raise a tolerance that was not given to what single coordinates resolve."""
+        highest = max(
+            HIGHEST_TOLERANCES[self.study.problem.blocks[b].dtype], HIGHEST_TOLERANCES[self.study.engine.precision]
+        )
+        difference = exhaustive.difference(b)
+        noise_only = difference.lower <= state.tolerance
+        wanted = round_up(difference.upper)
+        if noise_only and wanted <= highest and not exhaustive.blocks[b].undecided.any():
+            state.tolerance = max(state.tolerance, wanted)
+            exhaustive.tolerances = [s.tolerance for s in self.study.states]
+        return exhaustive.verdict(b, self.study.negligible(b))

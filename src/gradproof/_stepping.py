@@ -1,0 +1,398 @@
+"""The search for the step: at which the values are well-behaved and the error bar is small.
+
+No step is known beforehand. Each look at seven values says whether they were too far apart, too near, beside a kink,
+rounded, noisy or outside the domain, and so where to look next.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from gradproof._directions import FloatArray
+from gradproof._noise import (
+    BETWEEN,
+    POINTS,
+    Pool,
+    interpolation_weights,
+    read_table,
+    roughness,
+)
+from gradproof._results import Estimate, Kink
+from gradproof._statistics import student_quantile, within
+from gradproof._tables import Line, Table, irregular, is_kink, one_sided, shorten_mantissa
+
+FIRST_STEP: Final = 3.0e-3 * 1.0371 * math.sqrt(math.pi / 3)
+"""First step in units of the parameters' scale; the odd factor avoids steps at which a cost is exact by accident."""
+SHORTEN: Final = 1 / (10 * math.pi)
+"""By how much a step that is far too long, or that sees a kink, is shortened: no ratio of small numbers, so that the
+values of a piecewise linear cost at both steps are not multiples of one number."""
+SHORTEN_LOW_PRECISION: Final = 1 / (8 * math.sqrt(math.pi / 3))
+"""The same in float32 and below, where a kink drowns in the noise of much shorter steps."""
+SHORTEN_TO_FIT: Final = 1 / 100
+"""By how much a step is shortened when the cost cannot be evaluated at its end."""
+SHORTEST: Final = 1e-12
+"""Shortest step tried for a cost that fails at longer ones, over the first step."""
+SMALL_NOISE: Final = 1e-6
+"""A deterministic plateau above this times |J| is looked at a third time: it may be a high frequency."""
+ENOUGH_DEGREES: Final = 4.0
+"""Degrees of freedom from which on the noise is well enough known for a display (Student's t is 7.2 at 0.002)."""
+DELICATE: Final = 30.0
+"""A cost that changes by this many times its value over the parameters' scale feels the rounding of its arguments."""
+LONGEST: Final = 1.0e2
+"""Most that one look may lengthen the step by."""
+ONE_SIDED_AMPLIFICATION: Final = 3.9
+"""Standard deviation of the one-sided formula of order 3, over noise/step: √(11² + 18² + 9² + 2²)/6."""
+DISPLAY_ALPHA: Final = 1.0e-3
+"""Displayed error bars hold with probability 0.999 for the estimated noise."""
+
+
+class StepSearch:
+    """The search for a step at which the values are well-behaved and the error bar is small."""
+
+    def __init__(
+        self,
+        line: Line,
+        scale: float,
+        target: float,
+        pool: Pool,
+        max_evaluations: int,
+        alpha: float,
+        enough: float = ENOUGH_DEGREES,
+        shorten: float = SHORTEN,
+    ) -> None:
+        self.line = line
+        self.scale = scale
+        self.target = target
+        self.pool = pool
+        self.limit = line.evaluations + max_evaluations
+        self.started = line.evaluations
+        self.alpha = alpha
+        self.enough = enough
+        self.first_step = FIRST_STEP * scale
+        self.shorten = shorten if line.unit_roundoff < 1e-12 else SHORTEN_LOW_PRECISION
+        self.good: list[Table] = []
+        self.suspects: list[Table] = []
+        self.failed: list[float] = []
+        self.open_side = 0
+        self.too_long = math.inf
+        self.lengthened = 0
+        self.backed_off = 0
+        self.checked_between = False
+        self.grained = False
+        self.looked_beyond = False
+        self.kinked = False
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def look(self, step: float) -> Table | None:
+        """Evaluate seven values about 0; None, and a note of the side that is open, where the cost fails."""
+        if not any(3 * step == other.step for other in self.good):
+            step = 3 * shorten_mantissa(step / 3)  # so that the third of it, looked at later, shares values
+        up, down = self.line([3 * step, -3 * step])
+        usable = math.isfinite(up) and math.isfinite(down)
+        if not usable or not np.all(np.isfinite(self.line([k * step for k in (-2, -1, 1, 2)]))):
+            self.failed.append(step)
+            self.open_side = 1 if math.isfinite(up) else -1 if math.isfinite(down) else self.open_side
+            return None
+        return self.table(step, self.line([k * step for k in (-3, -2, -1, 0, 1, 2, 3)]))
+
+    def look_aside(self, step: float, side: int) -> Table | None:
+        """Evaluate seven values on one side of 0."""
+        step = shorten_mantissa(step)
+        values = self.line([side * k * step for k in range(POINTS)])
+        return self.table(step, values, side) if np.all(np.isfinite(values)) else None
+
+    def table(self, step: float, values: FloatArray, side: int = 0) -> Table:
+        slope = abs(float(values[-1] - values[0])) / (POINTS - 1) / step
+        reading = read_table(
+            values,
+            self.line.magnitude(POINTS * step),
+            self.line.unit_roundoff,
+            granularity=self.granularity(values),
+            sensitivity=slope * self.scale,
+        )
+        return Table(step, values, reading, side)
+
+    def granularity(self, values: FloatArray) -> float:
+        """Return the spacing of the cost's values where a table shows it as noise: multiples of a step are no rounding."""
+        spacing = self.line.granularity
+        seen = [values, *(table.values for table in (*self.suspects, *self.good))]
+        return spacing if spacing > 0 and any(roughness(v) >= 0.02 * spacing for v in seen) else 0.0
+
+    def reread(self) -> None:
+        """The granularity of the cost has come to light: read all tables again with it."""
+        tables = [self.table(table.step, table.values, table.side) for table in (*self.good, *self.suspects)]
+        self.good = [table for table in tables if not table.reading.high]
+        self.suspects = [table for table in tables if table.reading.high]
+        self.too_long = min((table.step for table in self.suspects), default=math.inf)
+        self.pool.readings.clear()
+        for table in self.good:
+            self.pool.add(table.reading)
+
+    # -- deciding where to look next ---------------------------------------------------------------------------------
+
+    def run(self) -> Estimate:
+        step = self.first_step
+        while step > 0 and self.line.evaluations + POINTS - 1 <= self.limit:
+            table = self.look(step)
+            step = self.after_failure(step) if table is None else self.after(table)
+        if self.open_side:
+            self.try_one_side()
+        return self.conclude()
+
+    def too_far_apart(self, table: Table) -> bool:
+        """Look between the points: a frequency far above the step's looks smooth on equally spaced ones."""
+        if self.target > 0 or self.line.evaluations >= self.limit or table.reading.stuck:
+            return False
+        place = shorten_mantissa(BETWEEN * table.step)
+        value = self.line([-3 * table.step, place, 3 * table.step])[1]
+        weights = interpolation_weights()
+        expected = float(weights @ table.values)
+        slope = table.derivatives()[0]
+        expected += slope * (place - BETWEEN * table.step)
+        noise, _ = self.pool.level(table.reading.floor)
+        rounding = 4 * self.line.unit_roundoff * self.sensitivity(table)
+        allowed = 12 * noise + rounding + 4 * table.step * table.truncation()
+        return not within(value - expected, max(allowed, 0.1 * table.reading.suspicious))
+
+    def after_failure(self, step: float) -> float:
+        """The cost failed at this step: shorten it, unless shorter ones were fine already."""
+        self.too_long = min(self.too_long, step)
+        shorter = step * SHORTEN_TO_FIT
+        return 0.0 if self.good or shorter < SHORTEST * self.first_step else shorter
+
+    def after(self, table: Table) -> float:
+        """Judge a table; return the next step to look at, 0 for enough."""
+        if not self.grained and self.granularity(table.values) > 0:
+            self.grained = True
+            self.suspects.append(table)
+            self.reread()
+            longest = max(self.good, key=lambda t: t.step, default=None)
+            if longest is not None:
+                return self.better_step(longest) or self.second_opinion()
+            table = self.suspects.pop()
+        if table.reading.high and not self.pool.agrees(table.reading):
+            self.doubt(table)
+            return self.back_off(table) if self.good else self.after_suspect(table)
+        return self.accept(table)
+
+    def doubt(self, table: Table) -> None:
+        """Set a table aside, and with it those at longer steps, which only seemed to be well-behaved."""
+        longer = [other for other in self.good if other.step > table.step]
+        self.good = [other for other in self.good if other.step <= table.step]
+        self.suspects.extend([*longer, table])
+        self.too_long = min(self.too_long, table.step)
+
+    def back_off(self, table: Table) -> float:
+        """Return a step between the longest usable one and this one, which was too long; 0 where that pays no more.
+
+        Degrees 5 and 6 stand out there; shortening by f lowers them by f⁵ and more, down to the noise that is known.
+        """
+        noise, _ = self.pool.level(table.reading.floor)
+        signal = max(table.reading.coefficients[-2:])
+        step = table.step * (noise / signal) ** 0.2 if signal > 0 else 0.0
+        best = max(other.step for other in self.good)
+        if self.backed_off >= 2 or not 2 * best < step < 0.8 * table.step:
+            return 0.0
+        self.backed_off += 1
+        return step
+
+    def accept(self, table: Table) -> float:
+        for other in [other for other in self.good if other.step > table.step and self.contradict(other, table)]:
+            distance = abs(other.derivatives()[0] - table.derivatives()[0]) * table.step
+            if distance <= 10 * self.line.unit_roundoff * (self.line.magnitude(0.0) + self.sensitivity(table)):
+                # Rounding of the arguments, regular enough to hide from the differences.
+                self.pool.extra = max(self.pool.extra, distance)
+            else:
+                self.good.remove(other)  # the longer step is the likelier to mislead
+                self.suspects.append(other)
+                self.too_long = min(self.too_long, other.step)
+        if not self.checked_between:
+            self.checked_between = True
+            if self.too_far_apart(table):
+                self.suspects.append(table)
+                self.too_long = min(self.too_long, table.step)
+                self.checked_between = False
+                return table.step * self.shorten
+        self.good.append(table)
+        self.pool.add(table.reading)
+        return self.better_step(table) or self.second_opinion()
+
+    def contradict(self, one: Table, two: Table) -> bool:
+        return not within(one.derivatives()[0] - two.derivatives()[0], self.bar(one) + self.bar(two))
+
+    def sensitivity(self, table: Table) -> float:
+        """Change of the cost over the parameters' scale: u times this is what rounding the arguments may cost."""
+        return abs(table.derivatives()[0]) * self.scale
+
+    def after_suspect(self, table: Table) -> float:
+        """Tell whether a plateau far above rounding is noise, a kink, or a step that is far too long."""
+        if self.pool.repetition is None:
+            self.pool.repetition = self.line.repeat()
+        if self.pool.repetition >= table.reading.noise / 20:
+            return self.accept_noise()  # two calls at the same point differ as much
+        if len(self.suspects) > 1:
+            before = self.suspects[-2]
+            if is_kink(before, table):
+                self.kinked = True
+                return 0.0
+            steady = table.reading.noise >= before.reading.noise / 4
+            small = table.reading.noise <= SMALL_NOISE * self.line.magnitude(0.0)
+            if steady and (small or (len(self.suspects) > 2 and irregular(table))):
+                return self.accept_noise()
+        return table.step * self.shorten
+
+    def accept_noise(self) -> float:
+        """The same at two steps, or at two calls: noise. The tables that showed it are good, and longer steps pay."""
+        self.pool.confirmed = True
+        level = self.suspects[-1].reading.noise
+        tables = [table for table in self.suspects if table.reading.noise <= 4 * level]
+        self.suspects = [table for table in self.suspects if table.reading.noise > 4 * level]
+        self.too_long = min((table.step for table in self.suspects), default=math.inf)
+        for table in tables:
+            self.good.append(table)
+            self.pool.add(table.reading)
+        return self.better_step(max(tables, key=lambda table: table.step))
+
+    def better_step(self, table: Table) -> float:
+        """Return a step at which the error bar would be smaller; 0 where there is none worth its evaluations."""
+        reading = table.reading
+        if self.bar(table) <= self.target and not reading.stuck:
+            return 0.0
+        if reading.falls:
+            self.too_long = min(self.too_long, table.step)
+            noise, _ = self.pool.level(reading.floor)
+            if table.truncation() <= table.amplification * noise / table.step:
+                return 0.0
+            factor = (3 * noise / reading.coefficients[-1]) ** (1 / 6)
+            shorter = table.step * min(max(factor, SHORTEN), 0.5)
+            return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter
+        if reading.stuck and self.suspects and not self.looked_beyond:
+            self.looked_beyond = True  # constant here, jumps there: a coarse granularity shows at a longer step
+            return 10 * max(other.step for other in self.suspects)
+        longer = table.step * (LONGEST if reading.stuck else min(reading.room(), LONGEST))
+        if longer < 2.5 * table.step or longer >= 0.5 * self.too_long or self.lengthened >= 3:
+            return 0.0
+        self.lengthened += 1
+        return longer
+
+    def second_opinion(self) -> float:
+        """Return a third of the best step where too few values have shown the noise: two of them are there already."""
+        best = min(self.good, key=self.bar)
+        delicate = self.sensitivity(best) > DELICATE * self.line.magnitude(0.0)
+        if self.bar(best) <= self.target or (self.pool.level(best.reading.floor)[1] >= self.enough and not delicate):
+            return 0.0
+        shorter = min(best.step, *(table.step for table in self.good if table.step > best.step / 30)) / 3
+        return 0.0 if any(0.5 < shorter / other.step < 2 for other in self.good) else shorter
+
+    def try_one_side(self) -> None:
+        """At the edge of the domain a one-sided formula may know more than a short two-sided one."""
+        best = min((self.bar(table) for table in self.good), default=math.inf)
+        size = max((abs(table.derivatives()[0]) for table in self.good), default=0.0)
+        if best <= max(self.target, 1e-9 * size) or self.line.evaluations + POINTS - 1 > self.limit + POINTS:
+            return
+        table = self.look_aside(self.first_step / 2, self.open_side)
+        if table is None or table.reading.high:
+            return
+        if all(not self.contradict(table, other) for other in self.good):
+            self.good.append(table)
+            self.pool.add(table.reading)
+
+    # -- concluding --------------------------------------------------------------------------------------------------
+
+    def spread(self, table: Table) -> float:
+        """Standard deviation of a table's derivative."""
+        return table.amplification * self.pool.level(table.reading.floor)[0] / table.step
+
+    def bar(self, table: Table) -> float:
+        """Half-width of a table's derivative."""
+        degrees = self.pool.level(table.reading.floor)[1]
+        rounding = 4 * self.line.unit_roundoff * abs(table.derivatives()[0])
+        return table.truncation() + student_quantile(degrees, self.alpha) * self.spread(table) + rounding
+
+    def conclude(self) -> Estimate:
+        if self.kinked:
+            return self.at_kink(self.suspects[-1])
+        if self.good:
+            best = min(self.good, key=self.bar)
+            bar = self.bar(best)
+            rivals = [table for table in self.good if table is not best and self.contradict(table, best)]
+            # Two usable steps contradict each other: the shorter is less wrong, by no more than their distance.
+            if rivals and min(t.step for t in rivals) < best.step:
+                best = min(rivals, key=lambda table: table.step)
+                bar = self.bar(best)
+            bar = max([bar, *(abs(t.derivatives()[0] - best.derivatives()[0]) for t in rivals)])
+            return self.estimate(best, bar, trusted=not rivals)
+        if not self.suspects:
+            return self.nothing()
+        near = self.kink_beside_point()
+        if near is not None:
+            return self.at_kink(near)
+        best = min(self.suspects, key=lambda table: table.step)
+        others = [d for t in self.suspects[-2:] for d in t.derivatives()]
+        bar = max([self.bar(best), *(3 * abs(best.derivatives()[0] - d) for d in others)])
+        return self.estimate(best, bar, trusted=False)
+
+    def kink_beside_point(self) -> Table | None:
+        """Return the table that shows best a jump of the slope so near that no step resolves it."""
+        tables = [table for table in self.suspects if table.side == 0]
+        if len(tables) < 2:
+            return None
+        best = min(tables, key=lambda table: one_sided(table)[2])
+        left, right, bar = one_sided(best)
+        others = [one_sided(table) for table in tables if table.step > best.step / 100 and table is not best]
+        steady = any(within((r - m) - (right - left), 0.25 * abs(right - left) + b) for m, r, b in others)
+        return best if abs(right - left) > 8 * bar and steady else None
+
+    def estimate(self, table: Table, bar: float, *, trusted: bool = True) -> Estimate:
+        side = {0: "central", 1: "forward", -1: "backward"}[table.side]
+        return Estimate(
+            value=table.derivatives()[0],
+            truncation_error=table.truncation(),
+            roundoff_error=self.spread(table),
+            error_bar=bar,
+            degrees_of_freedom=self.pool.level(table.reading.floor)[1],
+            step=table.step,
+            order=6,
+            evaluations=self.line.evaluations - self.started,
+            method=f"{side}, order 6",
+            noise=self.pool.level(table.reading.floor)[0],
+            trusted=trusted,
+        )
+
+    def at_kink(self, table: Table) -> Estimate:
+        noise, degrees = self.pool.level(table.reading.floor)
+        left, right, bar = one_sided(table)
+        bar += ONE_SIDED_AMPLIFICATION * student_quantile(degrees, self.alpha) * noise / table.step
+        return Estimate(
+            value=0.5 * (left + right),
+            truncation_error=bar,
+            roundoff_error=ONE_SIDED_AMPLIFICATION * noise / table.step,
+            error_bar=0.5 * abs(right - left) + bar,
+            degrees_of_freedom=degrees,
+            step=table.step,
+            order=3,
+            evaluations=self.line.evaluations - self.started,
+            method="one-sided, order 3",
+            noise=noise,
+            kink=Kink(left=left, right=right, error_bar=bar),
+        )
+
+    def nothing(self) -> Estimate:
+        """No step at all could be evaluated."""
+        return Estimate(
+            value=math.nan,
+            truncation_error=math.inf,
+            roundoff_error=math.inf,
+            error_bar=math.inf,
+            degrees_of_freedom=1.0,
+            step=self.failed[-1] if self.failed else 0.0,
+            order=0,
+            evaluations=self.line.evaluations - self.started,
+            method="none: the cost could not be evaluated on either side",
+            noise=math.nan,
+            trusted=False,
+        )

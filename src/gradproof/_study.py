@@ -1,0 +1,233 @@
+"""What is known in the course of one check at one point: the problem, the measurements, the blocks' states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from gradproof._certificate import Certifier
+from gradproof._coordinates import Exhaustive
+from gradproof._decision import Member
+from gradproof._differences import Calibration, first_line, later_line
+from gradproof._directions import BlockDirection, Direction, FloatArray
+from gradproof._engine import Engine, EngineLine
+from gradproof._events import Phase
+from gradproof._noise import Pool
+from gradproof._problem import Problem, position
+from gradproof._results import (
+    Cause,
+    Diagnosis,
+    Difference,
+    Estimate,
+    Reason,
+    Verdict,
+)
+from gradproof._scales import block_scales, rms
+from gradproof._settings import (
+    DEFAULT_BUDGET,
+    DEFAULT_TOLERANCES,
+    UNIT_ROUNDOFF,
+    Settings,
+)
+from gradproof._statistics import student_quantile
+
+NEGLIGIBLE: Final = 0.75
+"""A block whose claim changes the cost by less than u^0.75 of what the others do counts as zero."""
+UNLIMITED: Final = 2**62
+
+
+@dataclass(slots=True)
+class BlockState:
+    """What is known of one block so far."""
+
+    tolerance: float
+    scale: float
+    norm: float
+    zero: bool
+    verdict: Verdict | None = None
+    difference: Difference = field(default_factory=lambda: Difference(estimate=math.nan, lower=0.0, upper=1.0))
+    resolution: float = 1.0
+    reason: Reason | None = None
+    residual: float = math.nan
+    numerical_norm: float = math.nan
+    not_exercised: int = 0
+    wrong_coordinates: int = 0
+
+
+class Study:
+    """One check at one point.
+
+    Parameters
+    ----------
+    problem, settings
+        What was given.
+    """
+
+    def __init__(self, problem: Problem, settings: Settings) -> None:
+        self.problem = problem
+        self.settings = settings
+        self.strategy = settings.strategy
+        self.phase: Phase = "noise"
+        budget = settings.budget
+        if budget is None:
+            budget = UNLIMITED if settings.strategy == "coordinates" else DEFAULT_BUDGET
+        self.budget = budget
+        self.engine = Engine(problem, budget=budget)
+        self.pool = Pool()
+        self.notes: list[str] = []
+        self.diagnoses: list[Diagnosis] = []
+        self.claimed: tuple[FloatArray, ...] = ()
+        self.base = math.nan
+        self.states: list[BlockState] = []
+        self.exhaustive: Exhaustive | None = None
+        self.certifiers: list[Certifier] = []
+        self.calibration: Calibration | None = None
+        self.calibration_step = 1e-5
+        self.non_finite = False
+        self.claim_unsteady = 0.0
+        self.stream = 0
+        self.spent = False
+        self.raised: list[str] = []
+
+    def begin(self) -> None:
+        """Take in the claim and evaluate the point: everything that can be wrong with the input is found here."""
+        problem = self.problem
+        if problem.claimed is not True and not callable(problem.claimed):
+            self.claimed = problem.claimed_values(problem.claimed)
+            if self.find_non_finite():
+                return
+        self.base, returned = self.engine.evaluate_point()
+        if problem.claimed is True:
+            self.claimed = tuple(np.array(flat) for flat in problem.claimed_values(returned))
+        elif callable(problem.claimed):
+            self.claimed = self.engine.evaluate_claim()
+            self.compare_claims(self.engine.evaluate_claim())
+        if self.find_non_finite():
+            return
+        self.engine.claimed = self.claimed
+        self.make_states()
+
+    def find_non_finite(self) -> bool:
+        """Locate NaN and infinities in the claim: WRONG, and no evaluation is needed to say so."""
+        for block, gradient in zip(self.problem.blocks, self.claimed, strict=True):
+            bad = np.flatnonzero(~np.isfinite(gradient))
+            if bad.size:
+                self.non_finite = True
+                where = position(int(bad[0]), block.shape)
+                more = f" and {bad.size - 1} more" if bad.size > 1 else ""
+                self.diagnoses.append(
+                    Diagnosis(
+                        cause=Cause.NON_FINITE,
+                        block=block.name,
+                        where=f"{where}{more}",
+                        sentence=f"The claimed gradient of {block.name} is {gradient[bad[0]]} at {where}{more}.",
+                        remedy=f"find the division, logarithm or overflow that makes {block.name}{where if block.shape else ''} not finite",
+                    )
+                )
+        return self.non_finite
+
+    def compare_claims(self, again: Sequence[FloatArray]) -> None:
+        """Note by how much two calls of the claimed gradient's function differ."""
+        with np.errstate(all="ignore"):
+            for block, one, two in zip(self.problem.blocks, self.claimed, again, strict=True):
+                total = float(np.linalg.norm(one) + np.linalg.norm(two))
+                change = float(np.linalg.norm(one - two)) / total if total > 0 else 0.0
+                if change > self.claim_unsteady:
+                    self.claim_unsteady = change
+                    self.unsteady_block = block.name
+
+    def make_states(self) -> None:
+        """Choose scales and tolerances for each block."""
+        norms = [float(np.linalg.norm(gradient)) for gradient in self.claimed]
+        weights = [rms(values) * norm for values, norm in zip(self.problem.values, norms, strict=True)]
+        largest = max(weights, default=0.0)
+        roundoff = UNIT_ROUNDOFF[self.engine.precision]
+        zeros = [
+            n == 0 or (rms(v) > 0 and w <= roundoff**NEGLIGIBLE * largest)
+            for n, w, v in zip(norms, weights, self.problem.values, strict=True)
+        ]
+        scales = block_scales(
+            self.problem, [g if not z else np.zeros(0) for g, z in zip(self.claimed, zeros, strict=True)]
+        )
+        self.states = [
+            BlockState(self.first_tolerance(block.dtype), scale, norm, zero)
+            for block, scale, norm, zero in zip(self.problem.blocks, scales, norms, zeros, strict=True)
+        ]
+
+    def first_tolerance(self, dtype: str) -> float:
+        """Return the tolerance given, or the default of the lower of the block's and the cost's precision."""
+        if self.settings.tolerance is not None:
+            return self.settings.tolerance
+        return max(DEFAULT_TOLERANCES[dtype], DEFAULT_TOLERANCES[self.engine.precision])
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one value of the cost, as far as it is known."""
+        return self.pool.level(0.5 * UNIT_ROUNDOFF[self.engine.precision] * abs(self.base))[0]
+
+    @property
+    def faulty(self) -> list[int]:
+        """Numbers of the blocks found WRONG."""
+        return [b for b, state in enumerate(self.states) if state.verdict is Verdict.WRONG]
+
+    def line_of(self, direction: Direction) -> EngineLine:
+        """Return the line of discrepancies along a direction."""
+        return self.engine.line(direction, self.base)
+
+    def next_streams(self, count: int = 1000) -> int:
+        """Reserve stream numbers, so that no two directions of a check share their entries."""
+        self.stream += count
+        return self.stream
+
+    def certifier(self, members: list[Member], alpha: float) -> Certifier:
+        return Certifier(
+            members,
+            self.line_of,
+            len(self.states),
+            seed=self.settings.seed,
+            stream=self.next_streams(),
+            alpha=alpha,
+            pool=self.pool,
+        )
+
+    def negligible(self, b: int) -> float:
+        """Size of a residual that counts as none in a block of zeros: what the tolerance makes of the others' share."""
+        state = self.states[b]
+        shares = [s.scale * s.norm for s in self.states if not s.zero]
+        share = max(shares, default=abs(self.base))
+        return state.tolerance * share / state.scale if state.scale > 0 else 0.0
+
+    def measure(self, direction: Direction, calibrations: dict[int, Calibration | None], block: int) -> Estimate:
+        """Measure the discrepancy ∇J − g along a direction in one block, by four values once the block is calibrated."""
+        line = self.line_of(direction)
+        calibration = calibrations.get(block)
+        if calibration is None:
+            estimate, calibrations[block] = first_line(line, 0.0, self.pool, max_evaluations=26, scale=0.5)
+            return estimate
+        return later_line(line, calibration, self.pool, expect_zero=False)
+
+    def decision_bar(self, estimate: Estimate) -> float:
+        """Return the half-width with which decisions are made: noise by its own uncertainty, truncation three times."""
+        t = student_quantile(estimate.degrees_of_freedom, self.settings.alpha / 100)
+        return 3 * estimate.truncation_error + t * estimate.roundoff_error
+
+    def block_direction(self, b: int, stream: int) -> BlockDirection:
+        """Return a direction within one block."""
+        return BlockDirection(self.settings.seed, stream, b, self.states[b].scale)
+
+    def note_norms(self, b: int, residual: float, numerical: float) -> None:
+        """Keep what the probes say of a block's norms, where its coordinates were not measured."""
+        state = self.states[b]
+        if self.exhaustive is None:
+            state.residual, state.numerical_norm = residual, numerical
+            total = state.norm + numerical
+            estimate = min(residual / total, 1.0) if total > 0 else 0.0
+            state.difference = Difference(
+                estimate=max(estimate, state.difference.lower),
+                lower=state.difference.lower,
+                upper=max(state.difference.upper, estimate),
+            )
