@@ -1,5 +1,7 @@
 """gradproof: proves a gradient right, or wrong; what, where, by how much and why."""
 
+from gradproof._adjoint import assert_adjoint as assert_adjoint
+from gradproof._adjoint import check_adjoint as check_adjoint
 from gradproof._check import assert_gradient as assert_gradient
 from gradproof._check import check_gradient as check_gradient
 from gradproof._derivatives import NumericalGradient as NumericalGradient
@@ -23,6 +25,16 @@ from gradproof._errors import ShapeMismatch as ShapeMismatch
 from gradproof._errors import UnknownName as UnknownName
 from gradproof._errors import UsageError as UsageError
 from gradproof._errors import WrongGradient as WrongGradient
+from gradproof._map_verbs import assert_hessian as assert_hessian
+from gradproof._map_verbs import assert_hvp as assert_hvp
+from gradproof._map_verbs import assert_jacobian as assert_jacobian
+from gradproof._map_verbs import assert_jvp as assert_jvp
+from gradproof._map_verbs import assert_vjp as assert_vjp
+from gradproof._map_verbs import check_hessian as check_hessian
+from gradproof._map_verbs import check_hvp as check_hvp
+from gradproof._map_verbs import check_jacobian as check_jacobian
+from gradproof._map_verbs import check_jvp as check_jvp
+from gradproof._map_verbs import check_vjp as check_vjp
 from gradproof._problem import Problem as Problem
 from gradproof._results import BlockResult as BlockResult
 from gradproof._results import Cause as Cause
@@ -36,3 +48,4 @@ from gradproof._results import Reason as Reason
 from gradproof._results import Report as Report
 from gradproof._results import SelfTestResult as SelfTestResult
 from gradproof._results import Verdict as Verdict
+from gradproof._scipy_pairs import check_scipy as check_scipy

@@ -1,4 +1,4 @@
-"""The command line: ``gradproof check FILE[:NAME]``, ``gradproof demo``.
+"""The command line: ``gradproof check FILE[:NAME]``, ``gradproof compare OLD NEW``, ``gradproof demo``.
 
 Exit codes: 0 correct, 1 wrong, 2 usage, 3 inconclusive, 4 the cost could not be evaluated. Apart from these, 70 is an
 error of this program or of the user's code that has no code of its own (its traceback is shown), 130 an interruption.
@@ -113,6 +113,18 @@ def check(
 
 
 @app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="What check --json or pytest --gradproof-report wrote.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, of a later day.")],
+) -> None:
+    """Say what changed between two reports: certified yesterday, wrong today.
+
+    Exit codes: 0 nothing is worse, 1 something is, 2 usage.
+    """
+    _end(lambda: _compare(old, new))
+
+
+@app.command()
 def demo() -> None:
     """Tell the course's story: a network with two mistakes, found, named, mended, trained and left alone."""
 
@@ -143,6 +155,32 @@ def _check(file: str, options: dict[str, Any], json: Path | None, *, quiet: bool
     if not quiet:
         _print(lambda: print_report(report))
     return Exit[report.verdict.name]
+
+
+def _compare(old: Path, new: Path) -> Exit:
+    from gradproof import _comparison
+    from gradproof.reports import encodable
+    from gradproof.reports._changes import changes_to_text
+
+    before, after = _reports(old), _reports(new)
+    changes = _comparison.changes(before, after)
+    text = changes_to_text(changes, len(after))
+    _print(lambda: print(encodable(text, sys.stdout.encoding or "ascii")))
+    return Exit.WRONG if any(change.worse for change in changes) else Exit.CORRECT
+
+
+def _reports(path: Path) -> dict[str, Report]:
+    from gradproof import _comparison
+    from gradproof._errors import UsageError
+
+    try:
+        return _comparison.read(path.read_text(encoding="utf-8"))
+    except UsageError as error:
+        raise error.at(str(path)) from error.__cause__
+    except UnicodeDecodeError as error:
+        raise UsageError("this is no text in UTF-8, so no report of gradproof", where=str(path)) from error
+    except OSError as error:
+        raise UsageError(f"it cannot be read: {error.strerror or error}", where=str(path)) from error
 
 
 def _end(command: Callable[[], Exit]) -> NoReturn:

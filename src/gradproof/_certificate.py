@@ -15,6 +15,7 @@ from gradproof._differences import Calibration, first_line, later_line
 from gradproof._directions import Direction, RandomDirection
 from gradproof._noise import Pool
 from gradproof._results import Estimate, Verdict
+from gradproof._statistics import within
 from gradproof._tables import Line
 
 SPREAD_OF_A_GROUP: Final = 100.0
@@ -23,6 +24,8 @@ MOST_LINES: Final = 48
 """Lines after which a group stays undecided: the bound then no longer falls appreciably (√(m/q_m) is 1.9 at α = 1e-6)."""
 FIRST_LINE: Final = 34
 """Most evaluations of a first line."""
+CONFIRMED: Final = 0.1
+"""Two steps that show the same discrepancy to this fraction confirm each other."""
 SHORT_OF_SCALE: Final = 0.3
 """All coordinates move at once along these lines: their first step is this much shorter than for one."""
 LineOf = Callable[[Direction], Line]
@@ -151,6 +154,24 @@ class Certifier:
             estimate = later_line(line, self.calibration, self.pool)
             self.remeasured += "times" in estimate.method
         self.take(estimate, direction)
+
+    def confirm(self) -> None:
+        """Measure the last line again along the same direction at another step, and believe the shorter where they differ.
+
+        A mistake in the gradient is the same at every step; what a kink beside the point does to a line is not.
+        """
+        if self.calibration is None or not self.evidence.lines:
+            return
+        last, direction = self.evidence.lines[-1], self.directions[-1]
+        step = min(self.calibration.step, last.step) / 8
+        shorter = Calibration(step, self.calibration.truncation / 8**4, self.calibration.fourth / 8**4)
+        again = later_line(self.line_of(direction), shorter, self.pool, expect_zero=False)
+        if not math.isfinite(again.value):
+            return
+        bar = again.error_bar + last.error_bar + CONFIRMED * abs(last.value)
+        if not within(again.value - last.value, bar):
+            self.evidence.lines[-1] = again
+            self.remeasured += 1
 
     def take(self, estimate: Estimate, direction: RandomDirection) -> None:
         """Keep a line, or say why it cannot be used."""

@@ -23,7 +23,10 @@ from gradproof._settings import (
 from gradproof._statistics import difference_from_above, student_quantile
 from gradproof._study import BlockState, Study
 
-CONFIRM_LINES: Final = 3
+BORDER: Final = 5.0
+"""A discrepancy this many times above a line's noise is no noise: it lies too near to the tolerance to be decided."""
+CONFIRM_LINES: Final = 8
+"""Lines within each block that are measured to find the wrong one of a group that is wrong."""
 BISECT_BLOCKS: Final = 24
 """Blocks above which a group is halved instead of measured one by one."""
 COMFORTABLE: Final = 18.0
@@ -151,7 +154,7 @@ class Certification:
         for member in remaining:
             state = self.study.states[member.block]
             if state.verdict is None:
-                state.verdict, state.reason = Verdict.INCONCLUSIVE, Reason.KINK
+                state.verdict, state.reason = Verdict.INCONCLUSIVE, Reason.BORDER
 
     def wrong_among(self, members: list[Member], alpha: float) -> set[int]:
         """Return the blocks that are wrong by themselves; a large group is halved until they stand alone."""
@@ -181,6 +184,8 @@ class Certification:
                     certifier.take(estimate, direction)
                 else:
                     certifier.measure(tolerances)
+                if certifier.evidence.verdict(tolerances) is Verdict.WRONG:
+                    certifier.confirm()
                 if certifier.evidence.verdict(tolerances) is Verdict.WRONG:
                     wrong.add(member.block)
                     self.mark_wrong(certifier, member)
@@ -215,7 +220,11 @@ class Certification:
             return Reason.KINK
         if certifier.failed:
             return Reason.DOMAIN
-        return Reason.BUDGET if self.study.spent else Reason.NOISE
+        if self.study.spent:
+            return Reason.BUDGET
+        spread = max((e.roundoff_error for e in certifier.evidence.lines), default=math.inf)
+        noisy = certifier.evidence.estimate() <= BORDER * spread
+        return Reason.NOISE if noisy else Reason.BORDER
 
     def remedied(self, claims: dict[int, FloatArray]) -> tuple[Verdict, float]:
         """Certify some blocks with other claims, with fresh directions; return the verdict and the bound on their D."""

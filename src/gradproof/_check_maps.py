@@ -12,7 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from gradproof._check import Observer
+from gradproof._dot_test import dot_test
 from gradproof._directions import FloatArray
+from gradproof._engine import BudgetSpent
 from gradproof._errors import GradproofWarning, InconclusiveGradient, UsageError, WrongGradient
 from gradproof._events import Evaluated, Settled
 from gradproof._jacobians import is_operator, read_jacobian
@@ -114,6 +116,7 @@ class MapCheck:
         self.notes: list[str] = []
         self.diagnoses: list[Diagnosis] = []
         self.wrong = False
+        self.operator: Any = None
 
     def on_evaluated(self, count: int) -> None:
         """Tell the observer."""
@@ -136,12 +139,14 @@ class MapCheck:
         if self.task.settings.strategy != "coordinates":
             examination.run()
         finder = FaultFinder(examination)
-        self.columns(examination, finder)
-        pairs = [pair for row in examination.pairs for pair in row]
-        wrong = any(pair.verdict is Verdict.WRONG for pair in pairs)
-        if wrong or isinstance(claim, MatrixClaim):
-            self.phase = "search"
-            self.explain(examination, finder)
+        if not self.explained_as_a_whole(examination):
+            self.columns(examination, finder)
+            if isinstance(claim, MatrixClaim) or _any_wrong(examination):
+                self.phase = "search"
+                finder.run()
+        finder.tidy()
+        if self.operator is not None:
+            self.test_operator()
         if self.task.symmetric:
             self.symmetry(examination)
         self.notes += [*claim.notes, *finder.found.notes]
@@ -205,6 +210,7 @@ class MapCheck:
         from gradproof._containers import flatten
 
         outputs, structure = self.engine.outputs, self.structure
+        self.operator = operator
 
         def product(_: Any, tangent: Any) -> Any:
             _, leaves, _ = flatten(tangent)
@@ -219,6 +225,18 @@ class MapCheck:
         return JvpClaim(
             Called(product, self.engine, self.restore, "operator.matvec"), outputs, structure, kind=kind, seed=self.task.settings.seed, scales=scales
         )
+
+    def test_operator(self) -> None:
+        """An operator's rmatvec is a claim, too: it must be the adjoint of its matvec."""
+        report = dot_test(self.operator, self.task.settings.seed)
+        if report is None:
+            self.notes.append("The operator's rmatvec was not checked: it has none that can be called.")
+        elif report.verdict is Verdict.WRONG:
+            self.wrong = True
+            self.diagnoses += [
+                replace(d, cause=Cause.NOT_ADJOINT, block="", sentence=f"Its rmatvec is not the adjoint of its matvec. {d.sentence}")
+                for d in report.diagnoses
+            ]
 
     def tested(self, claim: Claim) -> Claim:
         """Test a product's linearity once, and write small claims out as matrices."""
@@ -257,17 +275,19 @@ class MapCheck:
             self.phase = "coordinates"
             Columns(examination, finder).run(conclude=strategy == "coordinates")
 
-    def explain(self, examination: MapExamination, finder: FaultFinder) -> None:
-        """Say what is wrong: as a whole, or where."""
-        wrong = any(pair.verdict is Verdict.WRONG for row in examination.pairs for pair in row)
+    def explained_as_a_whole(self, examination: MapExamination) -> bool:
+        """Say whether a wrong claim needs no search: it is not linear, or one remedy mends it all."""
+        if any(d.cause in {Cause.NOT_LINEAR, Cause.NON_DETERMINISTIC_CLAIM} for d in self.diagnoses):
+            return True
+        if not _any_wrong(examination):
+            return False
         self.phase = "diagnosis"
-        if wrong:
+        try:
             whole = explain_whole(examination) or self.other_convention(examination)
-            self.diagnoses += whole
-            if whole:
-                return
-        self.phase = "search"
-        finder.run()
+        except BudgetSpent:
+            return False
+        self.diagnoses += whole
+        return bool(whole)
 
     def other_convention(self, examination: MapExamination) -> list[Diagnosis]:
         """Try the other convention for complex numbers."""
@@ -316,6 +336,10 @@ class MapCheck:
                 remedy="make what fills one triangle fill the other, too",
             )
         )
+
+
+def _any_wrong(examination: MapExamination) -> bool:
+    return any(pair.verdict is Verdict.WRONG for row in examination.pairs for pair in row)
 
 
 def settle(report: Report, inconclusive: Inconclusive) -> Report:

@@ -19,7 +19,7 @@ from gradproof._directions import Coordinate, Direction, FloatArray
 from gradproof._noise import Pool
 from gradproof._results import Difference, Kink, Verdict
 from gradproof._statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
-from gradproof._tables import Line, shorten_mantissa
+from gradproof._tables import REPRESENTED, Line, shorten_mantissa
 
 TWO_POINTS: Final = 1 / math.sqrt(2)
 FOUR_POINTS: Final = 0.950
@@ -146,11 +146,15 @@ class Exhaustive:
         """Return the line along a coordinate: in units of its length, kept while it is being measured."""
         return self.line_of(Coordinate(b, j, float(self.scales[b][j])))
 
+    def step(self, b: int, line: Line) -> float:
+        """Return the block's step, or the shortest one that the coordinate's precision represents."""
+        return shorten_mantissa(max(self.steps[b], REPRESENTED * line.shortest))
+
     def measure_two(self, b: int, j: int) -> Line:
         """Measure a coordinate with two values."""
         measured, scale = self.blocks[b], float(self.scales[b][j])
-        step = shorten_mantissa(self.steps[b])
         line = self.line(b, j)
+        step = self.step(b, line)
         up, down = line([step, -step])
         noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(step))
         measured.discrepancy[j] = (up - down) / (2 * step) / scale
@@ -166,12 +170,13 @@ class Exhaustive:
 
     def sweep_four(self, b: int, step: float) -> None:
         """Measure every coordinate with four values at a longer step, which tells more where noise is what limits."""
-        measured, step = self.blocks[b], shorten_mantissa(step)
+        measured, longest = self.blocks[b], step
         for j in range(self.claimed[b].size):
             if j in measured.kinks:
                 continue
             scale = float(self.scales[b][j])
             line = self.line(b, j)
+            step = shorten_mantissa(max(longest, REPRESENTED * line.shortest))
             far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
             value = (8 * (up - down) - (far_up - far_down)) / (12 * step)
             correction = abs(value - (up - down) / (2 * step))
@@ -246,7 +251,7 @@ class Exhaustive:
         """Measure a coordinate at a second step; carefully where the two do not agree."""
         measured, scale = self.blocks[b], float(self.scales[b][j])
         line = self.measure_two(b, j)
-        step = shorten_mantissa(self.steps[b])
+        step = self.step(b, line)
         if not measured.failed[j]:
             far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
             value = (8 * (up - down) - (far_up - far_down)) / (12 * step) / scale

@@ -14,7 +14,7 @@ from gradproof._noise import FAR_ABOVE_ROUNDING, Pool
 from gradproof._results import Estimate
 from gradproof._statistics import student_quantile, within
 from gradproof._stepping import DISPLAY_ALPHA, ENOUGH_DEGREES, FIRST_STEP, StepSearch
-from gradproof._tables import Line, shorten_mantissa
+from gradproof._tables import REPRESENTED, Line, shorten_mantissa
 
 SHORTEN_JOINT: Final = 1 / (10 * math.pi**2)
 """By how much a step is shortened along a line on which all coordinates move: the nearest of many kinks is nearer."""
@@ -127,7 +127,8 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         The derivative of a right claim's discrepancy is zero: measure again where it is not. A search knows better.
     """
     taken = line.evaluations
-    step, truncation = calibration.step, calibration.truncation
+    floor = REPRESENTED * line.shortest
+    step, truncation = max(calibration.step, floor), calibration.truncation
     previous: Estimate | None = None
     for attempt in range(REMEASURE):
         values = line([-2 * step, -step, step, 2 * step])
@@ -148,7 +149,7 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
             noise=noise,
         )
         expected = max(math.sqrt(70) * noise, calibration.fourth * (step / calibration.step) ** 4)
-        rounding = 0.1 * FAR_ABOVE_ROUNDING * line.unit_roundoff * line.magnitude(2 * step)
+        rounding = 0.1 * FAR_ABOVE_ROUNDING * line.parameter_roundoff * line.magnitude(2 * step)
         smooth = math.isfinite(value) and fourth <= max(
             UNEXPECTED * expected, math.sqrt(70) * rounding if attempt else 0
         )
@@ -173,5 +174,7 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         previous = estimate if smooth else None
         step /= 8
         truncation /= 8**4
+        if step < floor:
+            break
     # Nothing agreed: look as carefully as a first line does.
     return careful_derivative(line, calibration.step / FIRST_STEP, pool=pool)

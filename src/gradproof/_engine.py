@@ -244,15 +244,11 @@ class Engine:
         return Evaluation(value, claimed_change, error)
 
     def _displace(self, components: Sequence[FloatArray | None], step: float) -> tuple[Any, float]:
-        values: list[FloatArray | None] = []
-        for start, component in zip(self.problem.values, components, strict=True):
-            if component is None:
-                values.append(None)
-                continue
-            moved = component * step
-            moved += start
-            values.append(moved)
-        return self.problem.displaced(values, self.claimed)
+        # Made within the call, so that nothing else holds them and their memory can be given away.
+        pairs = zip(self.problem.values, components, strict=True)
+        return self.problem.displaced(
+            [None if component is None else _moved(start, component, step) for start, component in pairs], self.claimed
+        )
 
     def _failed(self, displacement: Displacement, error: str) -> str:
         self.last_error = f"at θ {displacement.step:+.3g}·v: {error}"
@@ -336,11 +332,15 @@ class Engine:
     @property
     def precision(self) -> str:
         """The lowest precision that is at work: of the blocks, of the cost's type, of the values themselves."""
-        kinds = {self.cost_dtype, *(block.dtype for block in self.problem.all_blocks)}
-        lowest = max(kinds, key=lambda kind: UNIT_ROUNDOFF.get(kind, 0.0))
-        if lowest == "float64" and len(self._distinct) >= ENOUGH_VALUES:
-            return next((kind for kind, fits in self._narrow.items() if fits), lowest)
-        return lowest
+        kinds = {self.value_precision, *(block.dtype for block in self.problem.all_blocks)}
+        return max(kinds, key=lambda kind: UNIT_ROUNDOFF.get(kind, 0.0))
+
+    @property
+    def value_precision(self) -> str:
+        """The precision of the cost's values: of their type, or the lower one in which they are all represented."""
+        if self.cost_dtype == "float64" and len(self._distinct) >= ENOUGH_VALUES:
+            return next((kind for kind, fits in self._narrow.items() if fits), self.cost_dtype)
+        return self.cost_dtype
 
     @property
     def granularity(self) -> float:
@@ -363,6 +363,11 @@ class EngineLine:
 
     @property
     def unit_roundoff(self) -> float:
+        """u of the precision of the cost's values: the parameters' own rounding is no noise in a discrepancy."""
+        return UNIT_ROUNDOFF[self.engine.value_precision]
+
+    @property
+    def parameter_roundoff(self) -> float:
         """u of the lowest precision at work."""
         return UNIT_ROUNDOFF[self.engine.precision]
 
@@ -431,6 +436,13 @@ class CoordinateLine(EngineLine):
     def magnitude(self, reach: float) -> float:
         """Return the largest |J| among the values with |t| ≤ reach."""
         return max(abs(e.value) for t, e in self.known.items() if abs(t) <= reach and not e.error)
+
+
+def _moved(start: FloatArray, component: FloatArray, step: float) -> FloatArray:
+    """Return θ + t v, with one new vector."""
+    moved = component * step
+    moved += start
+    return moved
 
 
 def _pair(answer: Any, promise: str) -> tuple[Any, Any]:

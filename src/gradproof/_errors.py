@@ -132,10 +132,11 @@ class _ReportedFailure(AssertionError):
 
     def __init__(self, report: Report) -> None:
         self.report = report
+        self.shown = ""  # printed in place of the whole report by who shows that elsewhere: the pytest plugin
         super().__init__(report)
 
     def __str__(self) -> str:
-        return str(self.report)
+        return self.shown or str(self.report)
 
 
 class WrongGradient(_ReportedFailure):

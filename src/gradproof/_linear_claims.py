@@ -15,7 +15,7 @@ import numpy as np
 from gradproof._directions import FloatArray
 from gradproof._errors import GradproofError, MutatedInput, UsageError
 from gradproof._map_engine import Components, MapEngine
-from gradproof._outputs import Outputs
+from gradproof._outputs import Outputs, flipped
 from gradproof._statistics import chi_square_lower_quantile, chi_square_upper_quantile
 
 Blocks = tuple[FloatArray, ...]
@@ -172,20 +172,12 @@ class VjpClaim:
 
     def pull(self, cotangent: FloatArray, layout: str = "C") -> Blocks:
         """Return Aᵀ u."""
-        u = self.flipped(cotangent) if self.conjugate else cotangent
+        u = flipped(cotangent, self.outputs) if self.conjugate else cotangent
         answer = self.called(self.outputs.tree(u, layout))
         blocks = self.structure.pick(answer, self.called.name)
         if self.called.calls == 1 and (narrow := self.structure.leaves.narrower(answer)):
             self.notes.append(f"{self.called.name}: {narrow}; its digits are lost.")
         return self.structure.conjugated(blocks) if self.conjugate else blocks
-
-    def flipped(self, cotangent: FloatArray) -> FloatArray:
-        """Return the cotangent with its complex blocks conjugated."""
-        result = np.array(cotangent)
-        for block in self.outputs.blocks:
-            if block.is_complex:
-                result[block.rows] = _conjugate(cotangent[block.rows])
-        return result
 
     def random(self, generator: np.random.Generator, block: int | None = None) -> FloatArray:
         """Return a normal cotangent, in one output block or in all, as it arrives in the outputs' precision."""

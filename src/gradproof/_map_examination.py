@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,10 +20,11 @@ from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
 from gradproof._vector_lines import LineReader, LineReading, VectorLine, View
 
-COTANGENTS: Final = 4
-MOST_LINES: Final = 6
+COTANGENTS: Final = {"float64": 4, "float32": 12, "float16": 12, "bfloat16": 12}
+"""k, by precision: where noise limits, more cotangents are cheaper than more lines."""
+MOST_LINES: Final = 12
 NEGLIGIBLE: Final = 0.75
-LINES_ALONE: Final = 3
+LINES_ALONE: Final = 8
 """Lines restricted to one block of the point after which it stays undecided."""
 
 
@@ -67,6 +68,7 @@ class MapExamination:
         self.cotangents: list[FloatArray] = []
         self.pulled: list[tuple[FloatArray, ...]] = []
         self.precision = self._precision()
+        self.count = 0 if self.full else COTANGENTS[self.precision]
         self.reader = self._reader()
         self.evidences: list[MatrixEvidence] = []
         self.sizes = np.zeros(len(self.outputs.blocks))
@@ -82,7 +84,7 @@ class MapExamination:
         if self.full:
             rows = [block.rows for block in self.outputs.blocks]
         else:
-            rows = [slice(COTANGENTS * o, COTANGENTS * (o + 1)) for o in range(len(self.outputs.blocks))]
+            rows = [slice(self.count * o, self.count * (o + 1)) for o in range(len(self.outputs.blocks))]
         return LineReader(rows, UNIT_ROUNDOFF[self.precision], self.settings.seed)
 
     def _prepare(self) -> None:
@@ -119,7 +121,7 @@ class MapExamination:
             claim = self.claim
             assert isinstance(claim, VjpClaim)  # noqa: S101  # the only claim without columns
             for o in range(len(self.outputs.blocks)):
-                for _ in range(COTANGENTS):
+                for _ in range(self.count):
                     u = claim.random(generator, o)
                     self.cotangents.append(u)
                     self.pulled.append(claim.pull(u))
@@ -162,7 +164,7 @@ class MapExamination:
 
     def _contracted_view(self) -> View:
         base = np.abs(self.engine.base)
-        rows = [block.rows for block in self.outputs.blocks for _ in range(COTANGENTS)]
+        rows = [block.rows for block in self.outputs.blocks for _ in range(self.count)]
 
         def view(moved: Moved, t: float) -> tuple[FloatArray, FloatArray]:
             del t
@@ -208,7 +210,7 @@ class MapExamination:
         sizes = np.zeros(count)
         for o in range(count):
             claimed = [m.scale * self.pairs[o][m.block].norm for m in members]
-            sizes[o] = math.hypot(*claimed) * (math.sqrt(COTANGENTS) if not self.full else 1.0)
+            sizes[o] = math.hypot(*claimed) * math.sqrt(max(self.count, 1))
         if not np.any(sizes > 0):
             sizes[:] = [float(np.linalg.norm(self.engine.base[b.rows])) or 1.0 for b in self.outputs.blocks]
         sizes = np.where(sizes > 0, sizes, np.max(sizes))
@@ -238,7 +240,7 @@ class MapExamination:
         bars = 30 * float(np.linalg.norm(reading.weights)) * floors
         for k, block in enumerate(self.outputs.blocks):
             each = reading.blocks[k]
-            bars[block.rows] += (each.truncation + 10 * each.spread) / math.sqrt(COTANGENTS * max(block.size, 1))
+            bars[block.rows] += (each.truncation + 10 * each.spread) / math.sqrt(self.count * max(block.size, 1))
         return values, bars
 
     # -- certificate -------------------------------------------------------------------------------------------------
@@ -292,7 +294,7 @@ class MapExamination:
 
     def evidence(self, o: int, members: list[Member], alpha: float) -> MatrixEvidence:
         pairs = [self.pairs[o][m.block] for m in members]
-        return MatrixEvidence(pairs, [m.scale for m in members], alpha, 0 if self.full else COTANGENTS)
+        return MatrixEvidence(pairs, [m.scale for m in members], alpha, self.count)
 
     def gather(
         self, members: list[Member], evidences: list[MatrixEvidence], most: int, *, shorter: float = 1.0
@@ -311,7 +313,7 @@ class MapExamination:
             if all(e.settled() for e in evidences):
                 return
             self.raise_tolerances(evidences)
-            if all(e.settled() or (m >= 2 and e.hopeless()) for e in evidences):
+            if all(e.settled() or (m >= 2 and e.hopeless(most)) for e in evidences):
                 return
 
     def share(self, evidence: MatrixEvidence) -> None:
@@ -332,8 +334,3 @@ class MapExamination:
         for evidence in evidences:
             for pair, scale in zip(evidence.pairs, evidence.scales, strict=True):
                 pair.tolerance = evidence.raised_tolerance(pair, scale, self.highest(pair))
-
-
-def with_budget(settings: Settings, budget: int) -> Settings:
-    """Return the settings with what is left of a budget."""
-    return replace(settings, budget=budget)

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from gradproof._differences import careful_derivative
-from gradproof._directions import Coordinate, FloatArray
+from gradproof._directions import BlockDirection, Coordinate, FloatArray, Slab
 from gradproof._engine import BudgetSpent
 from gradproof._errors import GradproofError
 from gradproof._examination import Examination
@@ -25,6 +25,7 @@ from gradproof._noise import Pool
 from gradproof._outputs import OutputBlock
 from gradproof._problem import Problem, position
 from gradproof._results import Cause, CoordinateResult, Diagnosis, Estimate, Report, Verdict
+from gradproof._search import Locator
 from gradproof._settings import SMALLEST_BUDGET, UNIT_ROUNDOFF
 from gradproof._statistics import student_quantile, within
 from gradproof._vector_lines import Projection, VectorLine
@@ -35,6 +36,8 @@ MOST_CALLS: Final = 600
 """Calls of a VJP that the search for rows may take."""
 MOST_CANDIDATES: Final = 6
 DELEGATED_ROWS: Final = 3
+MOST_NAMED: Final = 6
+"""Entries of one pair that are causes of their own."""
 CLAIM_ROUNDING: Final = 100.0
 MASKED: Final = 20.0
 """A row of a certified output is looked at where it is off by so many of its bars."""
@@ -65,6 +68,7 @@ class FaultFinder:
         self.claim = examination.claim
         self.found = Faults([], [], [])
         self.rows_of: dict[int, Blocks] = {}
+        self.columns_of: dict[int, FloatArray] = {}
         self.vector_lines: dict[int, VectorLine] = {}
 
     def run(self) -> Faults:
@@ -73,7 +77,19 @@ class FaultFinder:
             self.search()
         except BudgetSpent:
             self.found.notes.append("The budget ended the search for the faults; a larger budget= lets it go on.")
+        self.tidy()
         return self.found
+
+    def tidy(self) -> None:
+        """Where many entries of a pair are wrong, their list is enough: not each of them is a cause."""
+        single = (Cause.COORDINATES, Cause.PATTERN)
+        for name in {entry.block for entry in self.found.entries}:
+            of_pair = [d for d in self.found.diagnoses if d.block == name and d.cause in single]
+            if len(of_pair) <= MOST_NAMED:
+                continue
+            others = [d for d in self.found.diagnoses if d.block == name and d.cause not in single]
+            kept = [] if others else of_pair[:MOST_NAMED]
+            self.found.diagnoses = [d for d in self.found.diagnoses if d not in of_pair or d in kept]
 
     def search(self) -> None:
         """Look for faults of single rows, then of whole outputs."""
@@ -90,9 +106,12 @@ class FaultFinder:
                 if wrong:
                     self.whole_output(o, rows)
                 continue
-            left = self.decode(rows, wrong=wrong) if self.claim.rows_known else rows
+            left = self.decode(rows, wrong=wrong)
             if wrong and left:
                 self.say_rows(output, left)
+                if not self.claim.rows_known:
+                    self.search_columns(o, left)
+                    continue
                 for row in left[:DELEGATED_ROWS]:
                     self.delegate(np.eye(1, self.outputs.size, row)[0], self.outputs.name_of(row), o, of_row=True)
 
@@ -197,12 +216,14 @@ class FaultFinder:
     def measure_entry(self, row: int, column: int) -> bool:
         """Measure one entry of J; keep it where it proves the claimed one wrong."""
         p, index = self.split(column)
-        claimed = float(self.row(row)[p][index])
+        claimed = self.claimed_entry(row, column)
         estimate = self.entry(row, column, claimed)
         if estimate is None:
             return False
         tolerance = self.examination.pairs[self.output_number(row)][p].tolerance
-        size = float(np.sqrt(sum(float(g @ g) for g in self.row(row))))
+        size = abs(claimed)
+        if self.claim.rows_known:
+            size = math.sqrt(sum(float(g @ g) for g in self.row(row)))
         roundoff = UNIT_ROUNDOFF[self.examination.precision]
         t = student_quantile(estimate.degrees_of_freedom, self.examination.settings.alpha)
         bar = 3 * estimate.truncation_error + t * estimate.roundoff_error + CLAIM_ROUNDING * roundoff * size
@@ -211,6 +232,17 @@ class FaultFinder:
             return False
         self.keep(row, p, index, claimed, estimate)
         return True
+
+    def claimed_entry(self, row: int, column: int) -> float:
+        """Return A[row, column], from its row or its column."""
+        p, index = self.split(column)
+        if self.claim.rows_known:
+            return float(self.row(row)[p][index])
+        if column not in self.columns_of:
+            parts: list[FloatArray | None] = [None] * len(self.examination.problem.blocks)
+            parts[p] = np.eye(1, self.examination.problem.blocks[p].size, index)[0]
+            self.columns_of[column] = self.claim.apply(tuple(parts))
+        return float(self.columns_of[column][row])
 
     def entry(self, row: int, column: int, claimed: float) -> Estimate | None:
         """Measure the discrepancy of one entry; the evaluations serve all rows of its column."""
@@ -304,11 +336,51 @@ class FaultFinder:
             f"{output.name} is wrong in many components"
             + (f", {self.outputs.name_of(rows[0])} among them." if rows else ".")
         )
-        if self.claim.rows_known:
+        if not self.claim.rows_known:
+            self.search_columns(o, rows)
+        else:
             cotangent = np.zeros(self.outputs.size)
             generator = np.random.default_rng([self.examination.settings.seed, 0x77686F6C65])
             cotangent[output.rows] = generator.standard_normal(output.size)
             self.delegate(self.outputs.rounded(cotangent), output.name, o, of_row=False)
+
+    def search_columns(self, o: int, rows: list[int]) -> None:
+        """Find the faulty columns of some rows by halving: lines within a block of the point, all rows at once."""
+        examination = self.examination
+        generator = np.random.default_rng([examination.settings.seed, 0x636F6C])
+        weights = np.zeros(self.outputs.size)
+        weights[rows or self.outputs.blocks[o].rows] = generator.standard_normal(len(rows) or self.outputs.blocks[o].size)
+
+        def measure(direction: BlockDirection) -> tuple[float, float]:
+            components = self.engine.components(direction)
+            line = VectorLine(self.engine, components, examination.view(components))
+            reading = examination.reader.read_where_it_can(line, examination.reader.step)
+            if reading is None:
+                return 0.0, math.inf
+            return float(weights @ reading.values), 3 * float(np.linalg.norm(weights * reading.bars))
+
+        for p, block in enumerate(examination.problem.blocks):
+            if examination.pairs[o][p].verdict is not Verdict.WRONG:
+                continue
+            scale = examination.plain_scales[p]
+            locator = Locator(measure, p, block.shape, scale, seed=examination.settings.seed, stream=500_000 + 1000 * p)
+            location = locator.run(BudgetSpent)
+            if not location.complete:
+                self.found.notes.append(f"The budget ended the search in {block.name}.")
+            places = [_place(parts, block.shape) for parts in location.parts]
+            if not places:
+                continue
+            shown = f"{', '.join(block.name + place for place in places[:6])}{' …' if len(places) > 6 else ''}"
+            name = f"{self.outputs.blocks[o].name} × {block.name}"
+            self.found.diagnoses.append(
+                Diagnosis(
+                    cause=Cause.SLICES,
+                    block=name,
+                    where=shown,
+                    sentence=f"The claimed derivative of {self.outputs.blocks[o].name} is wrong along {shown}; along the rest of {block.name} it agrees with the function.",
+                    remedy=f"look at how {shown} enters the tangent",
+                )
+            )
 
     def delegate(self, cotangent: FloatArray, label: str, o: int, *, of_row: bool) -> None:
         """Examine the scalar function u·F with the gradient Aᵀ u: its search and its diagnosis are those of a cost."""
@@ -359,3 +431,14 @@ class FaultFinder:
             self.found.entries += [
                 replace(c, block=f"{output.name} × {c.block}", index=(*at, *c.index)) for c in report.coordinates
             ]
+
+
+def _place(parts: tuple[Slab, ...], shape: tuple[int, ...]) -> str:
+    """Write a product of slabs as an index: ``[2, :]``."""
+    if not shape:
+        return ""
+    written = [":"] * len(shape)
+    for slab in parts:
+        axis = 0 if slab.axis is None else slab.axis
+        written[axis] = str(slab.start) if slab.stop == slab.start + 1 else f"{slab.start}:{slab.stop}"
+    return f"[{', '.join(written)}]"

@@ -119,6 +119,7 @@ def block_result(examination: MapExamination, pair: Pair) -> BlockResult:
         difference=pair.difference,
         resolution=pair.resolution,
         tolerance=pair.tolerance,
+        not_exercised=output.size * block.size if pair.zero and pair.verdict is Verdict.CORRECT else 0,
         wrong_coordinates=pair.wrong_entries,
         reason=pair.reason,
     )

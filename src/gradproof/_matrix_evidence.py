@@ -140,12 +140,12 @@ class MatrixEvidence:
         upper = self.upper()
         return all(upper <= p.allowed(a) for p, a in zip(self.pairs, self.scales, strict=True)) or self.wrong()
 
-    def hopeless(self) -> bool:
-        """The noise is such that more lines would not certify, and nothing points to a mistake."""
+    def hopeless(self, most: int) -> bool:
+        """The noise is such that `most` lines would not certify, and nothing points to a mistake."""
         spread = self.spread()
-        m = len(self.lines)
-        later = MatrixEvidence(self.pairs, self.scales, self.alpha, self.cotangents, [*self.lines] * 3)
-        reach = spread * math.sqrt(3 * m * max(self.cotangents, 1)) * later.factor()
+        later = MatrixEvidence(self.pairs, self.scales, self.alpha, self.cotangents, [self.lines[0]] * most)
+        shown = math.hypot(*(line.size + line.truncation for line in self.lines)) / math.sqrt(len(self.lines))
+        reach = min(spread, shown) * math.sqrt(most) * later.factor()
         noisy = self.estimate() <= 5 * spread
         return noisy and all(reach > p.allowed(a) for p, a in zip(self.pairs, self.scales, strict=True))
 

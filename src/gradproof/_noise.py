@@ -132,7 +132,13 @@ class Reading:
 
 
 def read_table(
-    values: FloatArray, magnitude: float, unit_roundoff: float, *, granularity: float = 0.0, sensitivity: float = 0.0
+    values: FloatArray,
+    magnitude: float,
+    unit_roundoff: float,
+    *,
+    granularity: float = 0.0,
+    sensitivity: float = 0.0,
+    parameter_roundoff: float = 0.0,
 ) -> Reading:
     """Read seven equally spaced finite values.
 
@@ -148,6 +154,8 @@ def read_table(
         Spacing of the values, where the cost rounds its result visibly (to six decimals, say); else 0.
     sensitivity
         |φ′| times the parameters' scale: rounding the arguments costs u times this.
+    parameter_roundoff
+        u of the parameters, where it is above that of the values.
 
     Returns
     -------
@@ -157,8 +165,9 @@ def read_table(
     stuck = int(np.count_nonzero(np.diff(values) == 0)) >= (POINTS - 1) // 2
     # A uniform error of ±q/2 has the standard deviation q/√12.
     floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
-    far = FAR_ABOVE_ROUNDING if unit_roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION
-    suspicious = max(far * unit_roundoff * (magnitude + sensitivity), granularity)
+    roundoff = max(unit_roundoff, parameter_roundoff)
+    far = FAR_ABOVE_ROUNDING if roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION
+    suspicious = max(far * roundoff * (magnitude + sensitivity), granularity)
     plateau, noise, degrees = _plateau(coefficients, floor)
     return Reading(tuple(float(c) for c in coefficients), plateau, noise, degrees, floor, suspicious, stuck)
 

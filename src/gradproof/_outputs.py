@@ -218,6 +218,15 @@ class Outputs:
         return f"{block.name}{list(index)}" if index else block.name
 
 
+def flipped(vector: FloatArray, structure: Outputs) -> FloatArray:
+    """Return a vector with its complex blocks conjugated."""
+    result = np.array(vector)
+    for block in structure.blocks:
+        if block.is_complex:
+            result[block.start + 1 : block.stop : 2] *= -1
+    return result
+
+
 def real_pairs(tree: Any) -> tuple[Any, Callable[[Any], Any], dict[str, str]]:
     """Replace complex arrays by real ones of a further axis of two.
 

@@ -29,6 +29,7 @@ class Reason(enum.Enum):
 
     NOISE = "the noise of the cost hides errors of the size of the tolerance"
     KINK = "the cost has a kink at this point, where the gradient is not defined; check at a nearby point θ + δ"
+    BORDER = "the difference lies too near to the tolerance to be called smaller or larger; give another tolerance"
     BUDGET = "the budget of cost calls was spent before the question was settled"
     DOMAIN = "the cost could not be evaluated at displaced points"
     CLAIM = "the claimed gradient gives a different answer at each call"

@@ -17,12 +17,17 @@ from gradproof._problem import Problem
 
 LARGEST_RAISE: Final = 1.0e3
 """Most by which a parameter's scale may exceed its size."""
+SAFE_TO_SQUARE: Final = (1e-140, 1e140)
 
 
 def rms(values: FloatArray) -> float:
     """Return the root mean square."""
-    largest = float(np.max(np.abs(values), initial=0.0))
-    return largest * math.sqrt(float(np.mean((values / largest) ** 2))) if largest > 0 else 0.0
+    largest = max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+    if largest == 0:
+        return 0.0
+    if SAFE_TO_SQUARE[0] < largest < SAFE_TO_SQUARE[1]:
+        return math.sqrt(float(values @ values) / values.size)  # without a further vector
+    return largest * math.sqrt(float(np.mean((values / largest) ** 2)))
 
 
 def length_along(problem: Problem, components: Sequence[FloatArray]) -> float:

@@ -22,7 +22,7 @@ from gradproof._noise import (
 )
 from gradproof._results import Estimate, Kink
 from gradproof._statistics import student_quantile, within
-from gradproof._tables import Line, Table, irregular, is_kink, one_sided, shorten_mantissa
+from gradproof._tables import REPRESENTED, Line, Table, irregular, is_kink, one_sided, shorten_mantissa
 
 FIRST_STEP: Final = 3.0e-3 * 1.0371 * math.sqrt(math.pi / 3)
 """First step in units of the parameters' scale; the odd factor avoids steps at which a cost is exact by accident."""
@@ -35,6 +35,9 @@ SHORTEN_TO_FIT: Final = 1 / 100
 """By how much a step is shortened when the cost cannot be evaluated at its end."""
 SHORTEST: Final = 1e-12
 """Shortest step tried for a cost that fails at longer ones, over the first step."""
+MUCH_SHORTER: Final = 1 / 20
+"""Steps are compared for noise and kinks where one is this much shorter: near kinks, plateaus at like steps are alike
+by accident."""
 SMALL_NOISE: Final = 1e-6
 """A deterministic plateau above this times |J| is looked at a third time: it may be a high frequency."""
 ENOUGH_DEGREES: Final = 4.0
@@ -72,7 +75,8 @@ class StepSearch:
         self.alpha = alpha
         self.enough = enough
         self.first_step = FIRST_STEP * scale
-        self.shorten = shorten if line.unit_roundoff < 1e-12 else SHORTEN_LOW_PRECISION
+        self.floor = REPRESENTED * line.shortest
+        self.shorten = shorten if line.parameter_roundoff < 1e-12 else SHORTEN_LOW_PRECISION
         self.good: list[Table] = []
         self.suspects: list[Table] = []
         self.failed: list[float] = []
@@ -113,6 +117,7 @@ class StepSearch:
             self.line.unit_roundoff,
             granularity=self.granularity(values),
             sensitivity=slope * self.scale,
+            parameter_roundoff=self.line.parameter_roundoff,
         )
         return Table(step, values, reading, side)
 
@@ -135,13 +140,19 @@ class StepSearch:
     # -- deciding where to look next ---------------------------------------------------------------------------------
 
     def run(self) -> Estimate:
-        step = self.first_step
+        step = max(self.first_step, self.floor)
         while step > 0 and self.line.evaluations + POINTS - 1 <= self.limit:
             table = self.look(step)
-            step = self.after_failure(step) if table is None else self.after(table)
+            step = self.represented(self.after_failure(step) if table is None else self.after(table), step)
         if self.open_side:
             self.try_one_side()
         return self.conclude()
+
+    def represented(self, step: float, last: float) -> float:
+        """Keep a step above what the parameters' precision represents; 0 where that has been looked at."""
+        if 0 < step < self.floor:
+            return self.floor if last > 2 * self.floor else 0.0
+        return step
 
     def too_far_apart(self, table: Table) -> bool:
         """Look between the points: a frequency far above the step's looks smooth on equally spaced ones."""
@@ -201,9 +212,14 @@ class StepSearch:
         return step
 
     def accept(self, table: Table) -> float:
+        shorter = [other for other in self.good if other.step < table.step]
+        if self.contradicts_for_good(table, shorter):
+            self.suspects.append(table)
+            self.too_long = min(self.too_long, table.step)
+            return self.back_off(table)
         for other in [other for other in self.good if other.step > table.step and self.contradict(other, table)]:
             distance = abs(other.derivatives()[0] - table.derivatives()[0]) * table.step
-            if distance <= 10 * self.line.unit_roundoff * (self.line.magnitude(0.0) + self.sensitivity(table)):
+            if distance <= 10 * self.line.parameter_roundoff * (self.line.magnitude(0.0) + self.sensitivity(table)):
                 # Rounding of the arguments, regular enough to hide from the differences.
                 self.pool.extra = max(self.pool.extra, distance)
             else:
@@ -221,6 +237,15 @@ class StepSearch:
         self.pool.add(table.reading)
         return self.better_step(table) or self.second_opinion()
 
+    def contradicts_for_good(self, table: Table, shorter: list[Table]) -> bool:
+        """Say whether a longer step contradicts shorter ones by more than the rounding of the arguments."""
+        for other in shorter:
+            if self.contradict(table, other):
+                distance = abs(other.derivatives()[0] - table.derivatives()[0]) * other.step
+                if distance > 10 * self.line.parameter_roundoff * (self.line.magnitude(0.0) + self.sensitivity(other)):
+                    return True
+        return False
+
     def contradict(self, one: Table, two: Table) -> bool:
         return not within(one.derivatives()[0] - two.derivatives()[0], self.bar(one) + self.bar(two))
 
@@ -234,14 +259,15 @@ class StepSearch:
             self.pool.repetition = self.line.repeat()
         if self.pool.repetition >= table.reading.noise / 20:
             return self.accept_noise()  # two calls at the same point differ as much
-        if len(self.suspects) > 1:
-            before = self.suspects[-2]
+        far = [other for other in self.suspects if table.step <= MUCH_SHORTER * other.step]
+        if far:
+            before = min(far, key=lambda other: other.step)
             if is_kink(before, table):
                 self.kinked = True
                 return 0.0
             steady = table.reading.noise >= before.reading.noise / 4
             small = table.reading.noise <= SMALL_NOISE * self.line.magnitude(0.0)
-            if steady and (small or (len(self.suspects) > 2 and irregular(table))):
+            if steady and (small or (len(far) > 1 and irregular(table))):
                 return self.accept_noise()
         return table.step * self.shorten
 
@@ -294,7 +320,7 @@ class StepSearch:
         size = max((abs(table.derivatives()[0]) for table in self.good), default=0.0)
         if best <= max(self.target, 1e-9 * size) or self.line.evaluations + POINTS - 1 > self.limit + POINTS:
             return
-        table = self.look_aside(self.first_step / 2, self.open_side)
+        table = self.look_aside(max(self.first_step / 2, self.floor), self.open_side)
         if table is None or table.reading.high:
             return
         if all(not self.contradict(table, other) for other in self.good):

@@ -13,6 +13,8 @@ from gradproof._directions import FloatArray
 from gradproof._noise import POINTS, Reading
 from gradproof._statistics import within
 
+REPRESENTED: Final = 3.0
+"""A step is at least this many times the shortest that is represented: below, single coordinates do not move."""
 SLOW: Final = 0.1
 """Derivatives that fall by less than this over two degrees do not show yet how they go on."""
 CENTRAL_6: Final = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60
@@ -29,7 +31,11 @@ class Line(Protocol):
 
     @property
     def unit_roundoff(self) -> float:
-        """u of the lowest precision at work."""
+        """u of the precision of the cost's values."""
+
+    @property
+    def parameter_roundoff(self) -> float:
+        """u of the lowest precision among the parameters and the values: θ + t v lies off the line by that much."""
 
     def magnitude(self, reach: float) -> float:
         """Return the largest absolute value that was rounded on the way, among the values with |t| ≤ reach."""
@@ -37,6 +43,10 @@ class Line(Protocol):
     @property
     def evaluations(self) -> int:
         """Cost calls so far."""
+
+    @property
+    def shortest(self) -> float:
+        """Shortest t for which θ + t v is represented in the parameters' precision."""
 
     def __call__(self, steps: Sequence[float]) -> FloatArray:
         """Return φ(t) − φ(0) for each t; NaN where the cost could not be evaluated."""

@@ -19,8 +19,8 @@ from gradproof._directions import FloatArray
 from gradproof._map_engine import Components, MapEngine, Moved
 from gradproof._noise import FAR_ABOVE_ROUNDING, POINTS, STANDS_OUT, Pool, gram_polynomials
 from gradproof._results import Estimate
+from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import within
-from gradproof._stepping import FIRST_STEP
 from gradproof._tables import CENTRAL_4, CENTRAL_6, FORWARD_5, FORWARD_6, SLOW, shorten_mantissa
 
 View = Callable[[Moved, float], tuple[FloatArray, FloatArray]]
@@ -29,6 +29,7 @@ REMEASURE: Final = 4
 UNUSUAL: Final = 30.0
 """A plateau this many times above what other lines saw means that a kink was crossed."""
 TRIES: Final = 6
+HALVINGS: Final = 4
 CENTRAL: Final = (-3, -2, -1, 1, 2, 3)
 PRIOR: Final = 3.0
 
@@ -66,8 +67,14 @@ class Projection:
         self.line = line
         self.weights = weights
         self.unit_roundoff = roundoff
+        self.parameter_roundoff = max(UNIT_ROUNDOFF[block.dtype] for block in line.engine.problem.blocks)
         self.asked = 0
         self.roundings: dict[float, float] = {}
+
+    @property
+    def shortest(self) -> float:
+        """Shortest t for which θ + t v is represented in the parameters' precision."""
+        return self.line.engine.problem.shortest(self.line.components)
 
     @property
     def granularity(self) -> float:
@@ -83,6 +90,9 @@ class Projection:
         """Return the projected discrepancies."""
         result = []
         for t in steps:
+            if t == 0:
+                result.append(0.0)
+                continue
             if t not in self.roundings:
                 self.asked += 1
             found = self.line.at(t)
@@ -207,7 +217,18 @@ class LineReader:
             return None, estimate
         self.step = estimate.step
         self.side = {"central": 0, "forward": 1, "backward": -1}[estimate.method.partition(",")[0]]
-        return self.settle(line), estimate
+        reading = self.settle(line)
+        for _ in range(HALVINGS):
+            # The projection may not have seen what the step costs the whole.
+            if reading is None or not any(
+                b.truncation > max(3 * b.spread, 0.1 * target * s) for b, s in zip(reading.blocks, scales, strict=True)
+            ):
+                break
+            shorter = self.settle(line, shorter=0.5)
+            if shorter is None or _bar(shorter) > _bar(reading):
+                break
+            reading, self.step = shorter, shorter.step
+        return reading, estimate
 
     def settle(
         self, line: VectorLine, *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()
@@ -392,8 +413,3 @@ def _leading() -> FloatArray:
 
 def _bar(reading: LineReading) -> float:
     return math.hypot(*(block.truncation + block.spread for block in reading.blocks))
-
-
-def first_step() -> float:
-    """Return the step at which a search on a projection begins, as it is rounded there."""
-    return 3 * shorten_mantissa(FIRST_STEP / 3)

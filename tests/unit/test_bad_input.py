@@ -609,7 +609,9 @@ def remembered(parameters):
 
 
 @pytest.mark.parametrize(
-    ("cost", "name"), [(in_place, "W"), (replaced, "W"), (removed, "W"), (remembered, "cache")], ids=lambda x: getattr(x, "__name__", str(x))
+    ("cost", "name"),
+    [(in_place, "W"), (replaced, "W"), (removed, "W"), (remembered, "cache")],
+    ids=lambda x: getattr(x, "__name__", str(x)),
 )
 def test_a_cost_that_writes_into_its_argument_is_named_with_the_block(cost, name):
     point = {"W": W.copy(), "b": 1.0}

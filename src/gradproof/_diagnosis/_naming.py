@@ -101,6 +101,9 @@ _CLAIM_ITSELF = (
 
 def _simplest(fitting: list[Fit]) -> list[Fit]:
     """Keep what fits equally well: telling coefficients only, where there is one; and nothing twice."""
+    nothing = [fit for fit in fitting if fit.hypothesis.cause is Cause.FACTOR and fit.lower <= 0 <= fit.upper]
+    if nothing:
+        return nothing  # where the truth is zero, every other cause is a longer way to say so
     if any(fit.telling is not None for fit in fitting):
         fitting = [fit for fit in fitting if fit.telling is not None]
     kept: list[Fit] = []

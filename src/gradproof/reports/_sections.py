@@ -25,6 +25,7 @@ LONGEST_NAME: Final = 40
 ADVICE: Final = {
     Reason.NOISE: "lessen the noise (double precision, a fixed random seed, tighter solver tolerances)",
     Reason.KINK: "check at a nearby point: add a small random number to every parameter",
+    Reason.BORDER: "give another tolerance (tolerance=), larger or smaller than the difference that is shown",
     Reason.BUDGET: "allow more evaluations (budget={double}), or check fewer blocks at a time (only=)",
     Reason.DOMAIN: "check at a point farther from the edge of the cost's domain",
     Reason.CLAIM: "make the claimed gradient repeatable (fix its random seed), or pass its values, not the function",
@@ -135,6 +136,10 @@ def _how_sure(report: Report) -> str:
     reason = f" ({report.tolerance_reason.rstrip('.')})" if report.tolerance_reason else ""
     tolerance = f"The tolerance is {short(report.tolerance)}{reason}."
     subject = "Its relative difference from the numerical gradient"
+    if report.verb == "check_adjoint":
+        subject = "The relative difference of the two products"
+    elif report.verb in SUBJECTS:
+        subject = "Its relative difference from the numerical derivative"
     is_estimate = f"{subject} is {short(difference.estimate, 4)}"
     if not math.isfinite(difference.estimate):
         return f"{subject} cannot be formed, because not every claimed number is finite. {tolerance}"
@@ -145,7 +150,7 @@ def _how_sure(report: Report) -> str:
         return f"{is_estimate}, between {low} and {high} {sure}. {tolerance}"
     if difference.lower > report.tolerance:
         return f"{is_estimate}, at least {lower_bound(difference.lower, 4)} {sure}. {tolerance}"
-    return f"{is_estimate} in all: the rest of the gradient hides the fault. {tolerance}"
+    return f"{is_estimate} in all: the rest of {SUBJECTS.get(report.verb, 'the gradient')} hides the fault. {tolerance}"
 
 
 def _what_stood_in_the_way(report: Report, width: int) -> list[Line]:

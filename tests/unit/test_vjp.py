@@ -1,0 +1,303 @@
+"""Vector-Jacobian products: certified, located, and everything that can be wrong with one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gradproof
+from gradproof import Cause, Verdict
+
+
+@pytest.fixture
+def layer(rng):
+    """A layer of 150 outputs: large enough that a VJP is known by its products only."""
+    W, x = rng.standard_normal((150, 60)) / 8, rng.standard_normal(60)
+    slope = lambda p: 1 - np.tanh(W @ p) ** 2
+    return lambda p: np.tanh(W @ p), lambda p, u: W.T @ (u * slope(p)), x
+
+
+@pytest.fixture
+def network(rng):
+    """Two named outputs of two named parameters, small enough to be written out."""
+    X = rng.standard_normal((5, 7))
+    point = {"W": rng.standard_normal((4, 5)), "b": rng.standard_normal(4)}
+
+    def function(p):
+        return {"y": np.tanh(p["W"] @ X + p["b"][:, None]), "size": np.sum(p["W"] ** 2)}
+
+    def vjp(p, u):
+        d = u["y"] * (1 - np.tanh(p["W"] @ X + p["b"][:, None]) ** 2)
+        return {"W": d @ X.T + 2 * u["size"] * p["W"], "b": d.sum(axis=1)}
+
+    return function, vjp, point
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_right_vjp_of_many_outputs_is_certified_by_two_lines(layer, seed):
+    report = gradproof.check_vjp(*layer, seed=seed)
+    assert report.verdict is Verdict.CORRECT
+    assert report.difference.upper <= report.tolerance
+    assert report.evaluations <= 30
+    assert report.blocks[0].name == "output × point"
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("factor", [2, -1, 1 + 1e-4])
+def test_a_factor_is_wrong_and_named(layer, seed, factor):
+    function, vjp, point = layer
+    report = gradproof.check_vjp(function, lambda p, u: factor * vjp(p, u), point, seed=seed)
+    assert report.verdict is Verdict.WRONG
+    assert report.faulty == ("output × point",)
+    causes = {d.cause for d in report.diagnoses}
+    assert causes & {Cause.FACTOR, Cause.SIGN}
+
+
+def test_a_faulty_output_component_is_located(layer):
+    function, vjp, point = layer
+
+    def wrong(p, u):
+        u = u.copy()
+        u[37] *= 1.5
+        return vjp(p, u)
+
+    report = gradproof.check_vjp(function, wrong, point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert any("output[37]" in note for note in report.notes)
+
+
+def test_one_faulty_entry_is_named_by_row_and_column(layer):
+    function, vjp, point = layer
+
+    def wrong(p, u):
+        g = vjp(p, u)
+        g[5] += 0.01 * u[77]
+        return g
+
+    report = gradproof.check_vjp(function, wrong, point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    (entry,) = report.coordinates
+    assert (entry.block, entry.index) == ("output × point", (77, 5))
+    assert abs(entry.claimed - entry.numerical - 0.01) < 1e-10
+
+
+def test_pairs_are_named_output_by_parameter(network):
+    report = gradproof.check_vjp(*network, seed=1)
+    assert report.verdict is Verdict.CORRECT
+    assert [block.name for block in report.blocks] == ["y × W", "y × b", "size × W", "size × b"]
+    assert report.blocks[3].not_exercised == 4
+
+
+@pytest.mark.parametrize("strategy", ["auto", "certificate", "coordinates"])
+def test_the_faulty_pair_is_named_and_the_others_stay_certified(network, strategy):
+    function, vjp, point = network
+
+    def wrong(p, u):
+        g = vjp(p, u)
+        return {"W": g["W"], "b": g["b"] / 7}
+
+    report = gradproof.check_vjp(function, wrong, point, seed=1, strategy=strategy)
+    assert report.faulty == ("y × b",)
+    assert all(block.verdict is Verdict.CORRECT for block in report.blocks if block.name != "y × b")
+    mended = [d for d in report.diagnoses if d.certified_remedy]
+    assert [d.cause for d in mended] == [Cause.FACTOR]
+    assert abs(mended[0].coefficient - 1 / 7) < 1e-6
+
+
+def test_a_forgotten_dependence_of_one_output_is_found(network):
+    function, vjp, point = network
+    wrong = lambda p, u: vjp(p, {"y": u["y"], "size": 0.0})
+    assert gradproof.check_vjp(function, wrong, point, seed=1).faulty == ("size × W",)
+
+
+def test_only_and_exclude_pick_blocks_of_the_point(network):
+    function, vjp, point = network
+    wrong = lambda p, u: {"W": vjp(p, u)["W"], "b": np.zeros(4)}
+    report = gradproof.check_vjp(function, wrong, point, seed=1, exclude="b")
+    assert report.verdict is Verdict.CORRECT
+    assert report.skipped == ("b",)
+
+
+def test_one_number_in_and_one_out():
+    right = gradproof.check_vjp(np.sin, lambda x, u: u * np.cos(x), 0.7, seed=1)
+    wrong = gradproof.check_vjp(np.sin, lambda x, u: u * np.sin(x), 0.7, seed=1)
+    assert (right.verdict, wrong.verdict) == (Verdict.CORRECT, Verdict.WRONG)
+
+
+def test_a_vjp_that_is_not_linear_in_the_cotangent_is_said(layer):
+    function, vjp, point = layer
+    report = gradproof.check_vjp(function, lambda p, u: vjp(p, u * np.abs(u)), point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.NOT_LINEAR
+    assert "not linear in its cotangent" in report.diagnoses[0].sentence
+
+
+def test_a_vjp_that_reads_the_cotangents_raw_memory_is_said(rng):
+    A = rng.standard_normal((6, 3))
+    x = rng.standard_normal((3, 4))
+
+    def wrong(_, u):
+        memory = u if u.base is None else u.base
+        return A.T @ memory.reshape(-1, order="K")[: u.size].reshape(u.shape)
+
+    report = gradproof.check_vjp(lambda p: A @ p, wrong, x, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.LAYOUT
+
+
+def test_a_vjp_that_answers_differently_each_time_is_said(layer):
+    function, vjp, point = layer
+    noise = np.random.default_rng(0)
+    report = gradproof.check_vjp(function, lambda p, u: vjp(p, u) * (1 + 1e-3 * noise.standard_normal(60)), point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.NON_DETERMINISTIC_CLAIM
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "phrase"),
+    [
+        (lambda g: g["W"], gradproof.ShapeMismatch, "W"),
+        (lambda g: {"W": g["W"]}, gradproof.ShapeMismatch, "b"),
+        (lambda g: {"W": g["W"].T, "b": g["b"]}, gradproof.ShapeMismatch, "(5, 4)"),
+        (lambda g: {"W": g["W"], "b": None}, gradproof.ShapeMismatch, "None for b"),
+        (lambda g: {"W": g["W"], "b": ["x"] * 4}, gradproof.UsageError, "b"),
+        (lambda g: {"W": g["W"], "b": g["b"] > 0}, gradproof.NotDifferentiable, "bool"),
+        (lambda g: {"W": g["W"], "b": g["b"] + 0j}, gradproof.NotDifferentiable, "real"),
+    ],
+)
+def test_an_answer_of_the_wrong_structure_is_refused_by_name(network, answer, kind, phrase):
+    function, vjp, point = network
+    with pytest.raises(kind) as caught:
+        gradproof.check_vjp(function, lambda p, u: answer(vjp(p, u)), point)
+    assert phrase in str(caught.value)
+    assert "vjp(point, cotangent)" in str(caught.value)
+
+
+def test_a_vjp_that_raises_is_named(layer):
+    function, _, point = layer
+    with pytest.raises(gradproof.UsageError, match=r"vjp\(point, cotangent\): ZeroDivisionError"):
+        gradproof.check_vjp(function, lambda p, u: 1 / 0, point)
+
+
+def test_a_vjp_that_writes_into_the_point_is_refused(layer):
+    function, vjp, point = layer
+
+    def wrong(p, u):
+        g = vjp(p, u)
+        p += 1
+        return g
+
+    with pytest.raises(gradproof.MutatedInput, match="writes into its argument"):
+        gradproof.check_vjp(function, wrong, point)
+
+
+def test_a_product_that_is_not_finite_is_wrong_at_no_displacement(layer):
+    function, vjp, point = layer
+    report = gradproof.check_vjp(function, lambda p, u: vjp(p, u) * np.nan, point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.NON_FINITE
+    assert report.evaluations == 1
+
+
+def test_a_function_that_fails_at_the_point_is_an_error(layer):
+    _, vjp, point = layer
+    with pytest.raises(gradproof.NonFiniteCost, match=r"output\[2\] is nan"):
+        gradproof.check_vjp(lambda p: np.array([0.0, 1.0, np.nan]), vjp, point)
+    with pytest.raises(gradproof.CostRaised, match="LinAlgError"):
+        gradproof.check_vjp(lambda p: np.linalg.inv(p), vjp, point)
+    with pytest.raises(gradproof.NotDifferentiable, match="int64"):
+        gradproof.check_vjp(lambda p: np.arange(3), vjp, point)
+
+
+def test_relu_networks_are_certified_off_the_kinks(rng):
+    W, x = rng.standard_normal((120, 80)), rng.standard_normal(80)
+    verdicts = [
+        gradproof.check_vjp(
+            lambda p: np.maximum(W @ p, 0), lambda p, u: W.T @ (u * (W @ p > 0)), x, seed=seed
+        ).verdict
+        for seed in range(20)
+    ]
+    assert Verdict.WRONG not in verdicts
+    assert verdicts.count(Verdict.CORRECT) >= 18
+
+
+def test_at_a_kink_the_verdict_is_inconclusive(rng):
+    report = gradproof.check_vjp(np.abs, lambda x, u: u * np.sign(x), np.zeros(90), seed=1)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is gradproof.Reason.KINK
+
+
+def test_noise_never_makes_a_right_vjp_wrong(layer):
+    function, vjp, point = layer
+    noise = np.random.default_rng(0)
+    for seed in range(10):
+        report = gradproof.check_vjp(lambda p: function(p) + 1e-6 * noise.standard_normal(150), vjp, point, seed=seed)
+        assert report.verdict is not Verdict.WRONG
+
+
+def test_float32_is_judged_by_its_own_tolerance(layer, rng):
+    W, x = rng.standard_normal((150, 60)).astype(np.float32) / 8, rng.standard_normal(60).astype(np.float32)
+    vjp = lambda p, u: W.T @ (u * (1 - np.tanh(W @ p) ** 2))
+    function = lambda p: np.tanh(W @ p)
+    reports = [gradproof.check_vjp(function, vjp, x, seed=seed) for seed in range(10)]
+    assert {report.verdict for report in reports} == {Verdict.CORRECT}
+    wrong = [gradproof.check_vjp(function, lambda p, u: 1.2 * vjp(p, u), x, seed=seed) for seed in range(10)]
+    assert {report.verdict for report in wrong} == {Verdict.WRONG}
+
+
+def test_complex_numbers_are_pairs_of_reals_and_the_convention_is_named(rng):
+    z = rng.standard_normal(5) + 1j * rng.standard_normal(5)
+    M = rng.standard_normal((4, 5)) + 1j * rng.standard_normal((4, 5))
+    function = lambda z: M @ z**2
+    torch = lambda z, u: np.conj(2 * M * z).T @ u
+    jax = lambda z, u: (2 * M * z).T @ u
+    assert gradproof.check_vjp(function, torch, z, seed=1).verdict is Verdict.CORRECT
+    assert gradproof.check_vjp(function, jax, z, seed=1, convention="jax").verdict is Verdict.CORRECT
+    report = gradproof.check_vjp(function, jax, z, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.CONVENTION
+    assert report.diagnoses[0].certified_remedy == 'convention="jax"'
+    assert any("pairs of reals" in note and "torch" in note for note in report.notes)
+
+
+def test_assert_vjp_raises_with_the_report(layer):
+    function, vjp, point = layer
+    assert gradproof.assert_vjp(function, vjp, point, seed=1).verdict is Verdict.CORRECT
+    with pytest.raises(gradproof.WrongGradient, match="the VJP is wrong") as caught:
+        gradproof.assert_vjp(function, lambda p, u: 2 * vjp(p, u), point, seed=1)
+    assert caught.value.report.verdict is Verdict.WRONG
+    with pytest.raises(gradproof.InconclusiveGradient):
+        gradproof.assert_vjp(np.abs, lambda x, u: u * np.sign(x), np.zeros(9), seed=1)
+    assert gradproof.assert_vjp(np.abs, lambda x, u: u * np.sign(x), np.zeros(9), seed=1, inconclusive="skip")._key()
+
+
+def test_the_budget_is_a_hard_limit(layer):
+    function, vjp, point = layer
+    calls = []
+    counted = lambda p: (calls.append(1), function(p))[1]
+    report = gradproof.check_vjp(counted, lambda p, u: vjp(p, u) + 1e-3 * u[:60], point, seed=1, budget=60)
+    assert report.evaluations <= 60
+    assert len(calls) <= 60
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_the_report_survives_json_and_reads_its_verb(network, factor):
+    function, vjp, point = network
+    report = gradproof.check_vjp(function, lambda p, u: {k: factor * g for k, g in vjp(p, u).items()}, point, seed=1)
+    assert gradproof.Report.from_json(report.to_json()) == report
+    assert "gradproof.check_vjp(function, vjp, point, seed=1" in str(report)
+
+
+def test_the_users_arrays_are_never_written(network):
+    function, vjp, point = network
+    before = {name: value.copy() for name, value in point.items()}
+    gradproof.check_vjp(function, vjp, point, seed=1)
+    assert all(np.array_equal(point[name], before[name]) for name in point)
+
+
+def test_an_observer_sees_the_evaluations(layer):
+    seen = []
+    report = gradproof.check_vjp(*layer, seed=1, observer=seen.append)
+    counts = [event.evaluations for event in seen if hasattr(event, "evaluations")]
+    assert counts[-1] == report.evaluations
+    assert seen[-1].verdict is report.verdict
