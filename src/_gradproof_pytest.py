@@ -28,6 +28,7 @@ SCHEMA: Final = 1
 INTERNAL: Final = ("gradproof", "_gradproof_pytest")
 WORDS: Final = {"CORRECT": "certified", "WRONG": "wrong", "INCONCLUSIVE": "undecided"}
 """The verdicts, from best to worst, in the words of the summary line."""
+EXPLANATION: Final = "Explanation:"
 SEED_ORIGINS: Final = {
     "id": "The seed comes from the test's id: running this test again repeats this check.",
     "option": "The seed comes from --gradproof-seed.",
@@ -51,7 +52,7 @@ class _Check:
             self.report, self.seed_from = report, seed_from
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in sets
 class _Run:
     """What one process knows of the run; a plugin of its own, so that it sees every test's report."""
 
@@ -154,15 +155,17 @@ class Assertions:
             note(error.report)
             raise
         except InconclusiveGradient as error:
-            note(error.report)
+            report = error.report
+            if policy == "skip" and (hypothesis := _hypothesis()) is not None:
+                hypothesis.reject()  # this example only: a skip would end the test at the first one
+            note(report)
             if policy == "raise":
                 raise
-            report = error.report
         else:
             note(report)
             return report
         if policy == "skip":
-            _skip(_undecided(report))
+            pytest.skip(_undecided(report))
         _warn(_undecided(report), caller)
         return report
 
@@ -184,13 +187,16 @@ def _gradproof(pytestconfig: pytest.Config) -> Assertions:
 
     They take what the package's functions of that name take. Their seed comes from the test's id, so that a run can be repeated.
     """
+    from gradproof import check_gradient
+
+    check_gradient(float, 1.0, 1.0)  # loads all that a check loads late: no test's deadline shall pay for that
     return Assertions(pytestconfig)
 
 
 def _test_id(item: pytest.Item) -> str:
-    """Return the test's id without the group that pytest-xdist appends for --dist loadgroup."""
-    grouped = getattr(item.config.option, "loadgroup", False) and item.get_closest_marker("xdist_group")
-    return item.nodeid.rpartition("@")[0] if grouped else item.nodeid
+    """Return the test's id without the groups that pytest-xdist appends for --dist loadgroup."""
+    groups = {str((*mark.args, mark.kwargs.get("name", "default"))[0]) for mark in item.iter_markers("xdist_group")}
+    return item.nodeid.removesuffix(f"@{'_'.join(sorted(groups))}") if groups else item.nodeid
 
 
 def _seed(test_id: str) -> int:
@@ -220,14 +226,6 @@ def _hypothesis() -> Any:
     module = sys.modules.get("hypothesis")
     inside = getattr(module, "currently_in_test_context", None)
     return module if inside is not None and inside() else None
-
-
-def _skip(reason: str) -> None:
-    __tracebackhide__ = True
-    hypothesis = _hypothesis()
-    if hypothesis is not None:
-        hypothesis.reject()  # this example only: a skip would end the test at the first one
-    pytest.skip(reason)
 
 
 def _warn(message: str, caller: FrameType) -> None:
@@ -398,7 +396,8 @@ def _trim(error: BaseException, config: pytest.Config) -> list[Any]:
             chained.__traceback__ = _without_internal_frames(chained.__traceback__)
             chained = chained.__cause__
     if failed:
-        error.shown = _headline(error.report)  # type: ignore[attr-defined]  # the whole of it has its own section
+        _drop_explanations(error)
+        error.shown = _headline(error.report, type(error))  # type: ignore[attr-defined]  # the whole of it has its own section
     return [error] if failed else []
 
 
@@ -413,13 +412,28 @@ def _without_internal_frames(traceback: TracebackType | None) -> TracebackType |
     return traceback
 
 
-def _headline(report: Report) -> str:
-    """Return the first sentence of a report, in lines that fit behind pytest's margin."""
-    from gradproof.reports import to_text
+def _drop_explanations(error: BaseException) -> None:
+    """Keep only the user's lines of those that, Hypothesis noticed, ran in failing examples: ours search for the fault."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    if EXPLANATION not in notes:
+        return
+    home = str(Path(__file__).parent)
+    start = notes.index(EXPLANATION)
+    end = next((n for n in range(start + 1, len(notes)) if not notes[n].startswith("    ")), len(notes))
+    lines = [note for note in notes[start + 2 : end] if home not in note and "site-packages" not in note]
+    located = any(not line.lstrip().startswith("(and ") for line in lines)
+    notes[start:end] = [*notes[start : start + 2], *lines] if located else []
 
-    lines = to_text(report, width=72).split("\n")
+
+def _headline(report: Report, kind: type) -> str:
+    """Return the first sentence of a report, in lines that fit 80 columns behind pytest's margin and the error's name."""
+    from gradproof.reports import to_text
+    from gradproof.reports._layout import wrap
+
+    lines = to_text(report).split("\n")
     end = next((n for n, line in enumerate(lines) if line.endswith(".")), 0)
-    return "\n".join(lines[: end + 1])
+    name = f"{kind.__module__}.{kind.__qualname__}: "
+    return "\n".join(wrap(" ".join(lines[: end + 1]), 72, first=" " * len(name))).lstrip()
 
 
 def _section(report: Report, checks: list[_Check]) -> str:

@@ -27,9 +27,19 @@ BOTTOM_UP = [
     "_noise",  # reads seven values; what takes the derivative reads it
     "_differences",
     "adapters",
-    "_problem",
+    "_problem _outputs",
     "_engine _strategies _decision _diagnosis",
+    # functions with many outputs
+    "_map_engine",  # its only caller; one displaced evaluation serves all cotangents
+    "_vector_lines _linear_claims _dot_test",
+    "_jacobians _matrix_evidence",
+    "_map_examination _map_tests",
+    "_map_faults _map_hypotheses",
+    "_map_columns _map_report",
     "_check",
+    "_check_maps",
+    "_map_verbs _adjoint",
+    "_scipy_pairs",
     "reports",
     "torch jax course monitor testing",
     "__init__",  # the public names, collected from below

@@ -11,7 +11,25 @@ import pytest
 import gradproof
 from gradproof import course, monitor
 
-FUNCTIONS = {"assert_gradient", "check_gradient", "directional_derivative", "numerical_gradient"}
+FUNCTIONS = {
+    "assert_adjoint",
+    "assert_gradient",
+    "assert_hessian",
+    "assert_hvp",
+    "assert_jacobian",
+    "assert_jvp",
+    "assert_vjp",
+    "check_adjoint",
+    "check_gradient",
+    "check_hessian",
+    "check_hvp",
+    "check_jacobian",
+    "check_jvp",
+    "check_scipy",
+    "check_vjp",
+    "directional_derivative",
+    "numerical_gradient",
+}
 
 RESULTS = {
     "NumericalGradient",

@@ -4,7 +4,6 @@ from gradproof._adjoint import assert_adjoint as assert_adjoint
 from gradproof._adjoint import check_adjoint as check_adjoint
 from gradproof._check import assert_gradient as assert_gradient
 from gradproof._check import check_gradient as check_gradient
-from gradproof._derivatives import NumericalGradient as NumericalGradient
 from gradproof._derivatives import directional_derivative as directional_derivative
 from gradproof._derivatives import numerical_gradient as numerical_gradient
 from gradproof._errors import BudgetTooSmall as BudgetTooSmall
@@ -44,6 +43,7 @@ from gradproof._results import Diagnosis as Diagnosis
 from gradproof._results import Difference as Difference
 from gradproof._results import Estimate as Estimate
 from gradproof._results import Kink as Kink
+from gradproof._results import NumericalGradient as NumericalGradient
 from gradproof._results import Reason as Reason
 from gradproof._results import Report as Report
 from gradproof._results import SelfTestResult as SelfTestResult

@@ -58,9 +58,7 @@ def check_adjoint(
     'CORRECT'
     """
     started = time.perf_counter()
-    settings = Settings(
-        tolerance=tolerance, confidence=confidence, seed=secrets.randbits(32) if seed is None else seed
-    )
+    settings = Settings(tolerance=tolerance, confidence=confidence, seed=secrets.randbits(32) if seed is None else seed)
     report = adjoint_report(operator, point, settings)
     return replace(report, seconds=time.perf_counter() - started)
 

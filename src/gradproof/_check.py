@@ -20,10 +20,8 @@ from gradproof._errors import (
     WrongGradient,
 )
 from gradproof._events import Evaluated, Event, Planned, Settled
-from gradproof._examination import Examination
 from gradproof._problem import Problem
 from gradproof._results import Report, Verdict
-from gradproof._self_test import self_test_results
 from gradproof._settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Settings, Strategy
 
 Observer = Callable[[Event], None]
@@ -172,7 +170,18 @@ def assert_gradient(
 
 
 def _check_one(problem: Problem, settings: Settings, observer: Observer | None, *, self_test: bool = False) -> Report:
-    """Check at one point, with a clock and an observer beside it."""
+    """Check at one point, with a clock and an observer beside it.
+
+    Numbers beyond the range of float64 become infinite, and what they bound undecided: that is no warning to the user.
+    """
+    with np.errstate(all="ignore"):
+        return _timed(problem, settings, observer, self_test=self_test)
+
+
+def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, self_test: bool) -> Report:
+    from gradproof._examination import Examination  # the method is loaded when it is used: imports stay cheap
+    from gradproof._self_test import self_test_results
+
     started = time.perf_counter()
     examination = Examination(problem, settings)
     study = examination.study

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from gradproof._check import Observer
+from gradproof._containers import flatten
 from gradproof._dot_test import dot_test
-from gradproof._directions import FloatArray
 from gradproof._engine import BudgetSpent
 from gradproof._errors import GradproofWarning, InconclusiveGradient, UsageError, WrongGradient
 from gradproof._events import Evaluated, Settled
-from gradproof._jacobians import is_operator, read_jacobian
+from gradproof._jacobians import is_operator, read_jacobian, wrong_shape
 from gradproof._linear_claims import Called, Claim, JvpClaim, MatrixClaim, Structure, VjpClaim, written_out
 from gradproof._map_columns import EVALUATIONS, Columns
 from gradproof._map_engine import MapEngine
@@ -35,7 +35,7 @@ from gradproof._map_tests import (
 from gradproof._outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem import Problem
 from gradproof._results import Cause, Diagnosis, Report, Verdict
-from gradproof._settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Settings, Strategy
+from gradproof._settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Settings
 
 Convention = Literal["torch", "jax"]
 Inconclusive = Literal["raise", "warn", "skip"]
@@ -59,7 +59,9 @@ class Task:
     symmetric: bool = False
 
 
-def make_task(verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False) -> Task:
+def make_task(
+    verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False
+) -> Task:
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
         raise UsageError(f"{verb} has no option {unknown[0]}", remedy=f"Its options are {', '.join(OPTIONS)}")
@@ -78,7 +80,16 @@ def make_task(verb: str, function: Any, claimed: Any, point: Any, options: dict[
         seed=secrets.randbits(32) if seed is None else seed,
     )
     return Task(
-        verb, function, claimed, point, settings, given["only"], given["exclude"], given["convention"], given["observer"], symmetric
+        verb,
+        function,
+        claimed,
+        point,
+        settings,
+        given["only"],
+        given["exclude"],
+        given["convention"],
+        given["observer"],
+        symmetric,
     )
 
 
@@ -103,7 +114,7 @@ class MapCheck:
         self.started = time.perf_counter()
         real, self.restore, self.complex_names = real_pairs(task.point)
         restore = self.restore
-        problem = Problem(lambda p: task.function(restore(p)), real, True, only=task.only, exclude=task.exclude)
+        problem = Problem(lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude)
         budget = task.settings.budget
         if budget is None:
             budget = UNLIMITED if task.settings.strategy == "coordinates" else DEFAULT_BUDGET
@@ -198,7 +209,8 @@ class MapCheck:
         value = self.task.claimed
         if value is None:
             raise UsageError(
-                f"the claimed {kind} is None", remedy="Give an array, nested blocks, a sparse matrix, a LinearOperator, or a callable"
+                f"the claimed {kind} is None",
+                remedy="Give an array, nested blocks, a sparse matrix, a LinearOperator, or a callable",
             )
         if callable(value) and not is_operator(value):
             name = kind.lower()
@@ -207,23 +219,26 @@ class MapCheck:
 
     def operator_claim(self, operator: Any, kind: str, scales: Sequence[float]) -> JvpClaim:
         """Take a linear operator by its matvec."""
-        from gradproof._containers import flatten
-
         outputs, structure = self.engine.outputs, self.structure
         self.operator = operator
 
         def product(_: Any, tangent: Any) -> Any:
             _, leaves, _ = flatten(tangent)
-            return outputs.numbers(operator.matvec(np.concatenate([np.ravel(leaf) for leaf in leaves])), "operator.matvec")
+            return outputs.numbers(
+                operator.matvec(np.concatenate([np.ravel(leaf) for leaf in leaves])), "operator.matvec"
+            )
 
         rows = sum(b.size // (1 + b.is_complex) for b in outputs.blocks)
         columns = sum(b.size // (1 + b.is_complex) for b in structure.leaves.blocks)
         if tuple(operator.shape) != (rows, columns):
-            from gradproof._jacobians import _wrong_shape
-
-            raise _wrong_shape(tuple(operator.shape), (rows, columns), [], "operator")
+            raise wrong_shape(tuple(operator.shape), (rows, columns), [], "operator")
         return JvpClaim(
-            Called(product, self.engine, self.restore, "operator.matvec"), outputs, structure, kind=kind, seed=self.task.settings.seed, scales=scales
+            Called(product, self.engine, self.restore, "operator.matvec"),
+            outputs,
+            structure,
+            kind=kind,
+            seed=self.task.settings.seed,
+            scales=scales,
         )
 
     def test_operator(self) -> None:
@@ -234,7 +249,12 @@ class MapCheck:
         elif report.verdict is Verdict.WRONG:
             self.wrong = True
             self.diagnoses += [
-                replace(d, cause=Cause.NOT_ADJOINT, block="", sentence=f"Its rmatvec is not the adjoint of its matvec. {d.sentence}")
+                replace(
+                    d,
+                    cause=Cause.NOT_ADJOINT,
+                    block="",
+                    sentence=f"Its rmatvec is not the adjoint of its matvec. {d.sentence}",
+                )
                 for d in report.diagnoses
             ]
 
@@ -260,7 +280,9 @@ class MapCheck:
         given = (s.tolerance, s.confidence, s.strategy, s.seed, budget)
         norm = float(np.linalg.norm(engine.base))
         name = engine.outputs.blocks[0].name if len(engine.outputs.blocks) == 1 else "the claim"
-        return report_non_finite(self.task.verb, where, settings=given, evaluations=engine.evaluations, cost=norm, name=name)
+        return report_non_finite(
+            self.task.verb, where, settings=given, evaluations=engine.evaluations, cost=norm, name=name
+        )
 
     # -- after the lines ---------------------------------------------------------------------------------------------
 
@@ -324,7 +346,9 @@ class MapCheck:
         if size <= limit:
             return
         agrees = all(pair.verdict is Verdict.CORRECT for row in examination.pairs for pair in row)
-        why = " It agrees with the gradient's own Jacobian: then the gradient is not that of any cost." if agrees else ""
+        why = (
+            " It agrees with the gradient's own Jacobian: then the gradient is not that of any cost." if agrees else ""
+        )
         self.wrong = True
         self.diagnoses.append(
             Diagnosis(

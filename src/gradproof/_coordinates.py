@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gradproof._differences import careful_derivative
 from gradproof._directions import Coordinate, Direction, FloatArray
-from gradproof._noise import Pool
+from gradproof._noise import STANDS_OUT, Pool
 from gradproof._results import Difference, Kink, Verdict
 from gradproof._statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
 from gradproof._tables import REPRESENTED, Line, shorten_mantissa
@@ -28,10 +28,14 @@ CLAIM_ROUNDING: Final = 100.0
 CLAIM_ROUNDING_HALF: Final = 1000.0
 """A coordinate is not called wrong for less than this many roundings of its block's norm. In half precision the forward
 pass is a staircase, whose steps are no noise: there only what is as large as half of the block is wrong by itself."""
+LOOK_AGAIN: Final = 1e-3
+"""Probability with which the noise alone sends a coordinate to a second look."""
 BENT: Final = 0.02
 """Slopes on both sides that differ by more than this share of the gradient are looked at again for a kink."""
 HALF: Final = 1e-6
 """Unit roundoffs above this are half precisions."""
+MANY: Final = 8
+"""Coordinates from which on their usual curvature is known."""
 STEADY: Final = 0.02
 """Two steps that show the same discrepancy to this fraction confirm each other."""
 SAMPLE: Final = 3
@@ -55,8 +59,8 @@ class BlockMeasurement:
         Coordinates along which the cost does not change at all.
     failed
         Coordinates at which the cost could not be evaluated.
-    bent
-        Coordinates whose two slopes differ so much that there may be a kink, though their mean is what is claimed.
+    jump
+        By how much the slopes on both sides differ, where that is a good part of the gradient; else 0.
     judged
         Coordinates whose truncation error was measured, by a second step.
     kinks
@@ -70,15 +74,15 @@ class BlockMeasurement:
     undecided: NDArray[np.bool_]
     still: NDArray[np.bool_]
     failed: NDArray[np.bool_]
-    bent: NDArray[np.bool_]
+    jump: FloatArray
     judged: NDArray[np.bool_]
     kinks: dict[int, Kink] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, size: int) -> BlockMeasurement:
         """Return one of `size` coordinates that were not measured yet."""
-        values, flags = [np.zeros(size) for _ in range(3)], [np.zeros(size, dtype=bool) for _ in range(6)]
-        return cls(values[0], values[1], values[2], flags[0], flags[1], flags[2], flags[3], flags[4], flags[5])
+        values, flags = [np.zeros(size) for _ in range(4)], [np.zeros(size, dtype=bool) for _ in range(5)]
+        return cls(values[0], values[1], values[2], flags[0], flags[1], flags[2], flags[3], values[3], flags[4])
 
 
 class Exhaustive:
@@ -165,7 +169,7 @@ class Exhaustive:
         measured.still[j] = bool(up == 0 and down == 0 and self.claimed[b][j] == 0)
         typical = float(np.linalg.norm(self.claimed[b])) / math.sqrt(self.claimed[b].size)
         jump = abs(up + down) / step / scale
-        measured.bent[j] = jump > BENT * max(abs(float(self.claimed[b][j])), typical) + 10 * measured.spread[j]
+        measured.jump[j] = jump if jump > BENT * max(abs(float(self.claimed[b][j])), typical) else 0.0
         return line
 
     def sweep_four(self, b: int, step: float) -> None:
@@ -189,11 +193,11 @@ class Exhaustive:
 
     # -- second look -------------------------------------------------------------------------------------------------
 
-    def suspicious(self, b: int) -> NDArray[np.bool_]:
+    def suspicious(self, b: int, alpha: float = LOOK_AGAIN) -> NDArray[np.bool_]:
         """Return the coordinates whose discrepancy is more than noise, rounding and tolerance explain."""
         measured, claimed = self.blocks[b], self.claimed[b]
         _, degrees = self.pool.level(0.0)
-        t = student_quantile(degrees, self.alpha / self.total)
+        t = student_quantile(degrees, alpha)
         size = np.abs(measured.discrepancy)
         explained = np.maximum(
             t * measured.spread + measured.truncation,
@@ -204,6 +208,10 @@ class Exhaustive:
         relative = self.tolerances[b] * (np.abs(claimed) + np.abs(claimed + measured.discrepancy))
         return (size > np.maximum(explained, relative)) | measured.failed
 
+    def proved(self, b: int) -> NDArray[np.bool_]:
+        """Return the coordinates that are suspicious at the level of a verdict, for all coordinates together."""
+        return self.suspicious(b, self.alpha / self.total)
+
     def would_suspect(self, b: int, change: FloatArray) -> bool:
         """Say whether some coordinate would have stood out, had the claim been so much larger."""
         measured = self.blocks[b]
@@ -211,7 +219,7 @@ class Exhaustive:
         discrepancy = measured.discrepancy
         measured.discrepancy = discrepancy - change
         try:
-            return bool((self.suspicious(b) & (change != 0)).any()) or self.difference(b).lower > self.tolerances[b]
+            return bool((self.proved(b) & (change != 0)).any()) or self.difference(b).lower > self.tolerances[b]
         finally:
             self.claimed = kept
             measured.discrepancy = discrepancy
@@ -227,9 +235,19 @@ class Exhaustive:
         for j in self.worst_first(b):
             if not self.blocks[b].wrong[j]:
                 self.judge(b, j)
-        for j in np.flatnonzero(self.blocks[b].bent & ~self.blocks[b].wrong).tolist():
-            if j not in self.blocks[b].kinks:
-                self.judge(b, j)
+        for j in self.bent(b):
+            self.judge(b, j)
+
+    def bent(self, b: int) -> list[int]:
+        """Return coordinates that may have a kink, though the mean of their slopes is what is claimed.
+
+        Where most coordinates are bent, it is the curvature of a cost near its minimum: kinks stand out from it.
+        """
+        measured = self.blocks[b]
+        jumps = np.concatenate([block.jump for block in self.blocks])
+        usual = float(np.median(jumps)) if jumps.size >= MANY else 0.0
+        candidates = np.flatnonzero((measured.jump > STANDS_OUT * usual) & (measured.jump > 10 * measured.spread))
+        return [j for j in candidates.tolist() if not measured.wrong[j] and j not in measured.kinks]
 
     def worst_first(self, b: int) -> list[int]:
         measured = self.blocks[b]
@@ -264,7 +282,7 @@ class Exhaustive:
                 measured.spread[j] = FOUR_POINTS * noise / step / scale
                 measured.discrepancy[j] = value
                 measured.judged[j] = True
-                measured.wrong[j] = bool(self.suspicious(b)[j])
+                measured.wrong[j] = bool(self.proved(b)[j])
                 return
         self.judge_carefully(b, j, line)
 
@@ -303,7 +321,7 @@ class Exhaustive:
                 estimate.error_bar / scale, self.tolerances[b] * float(np.linalg.norm(self.claimed[b]))
             )
             return
-        measured.wrong[j] = bool(self.suspicious(b)[j])
+        measured.wrong[j] = bool(self.proved(b)[j])
 
     # -- conclusions -------------------------------------------------------------------------------------------------
 
@@ -315,7 +333,8 @@ class Exhaustive:
         measured = self.blocks[b]
         _, degrees = self.pool.level(0.0)
         n = max(measured.discrepancy.size, 1)
-        widen = student_quantile(degrees, self.alpha / self.total) / student_quantile(math.inf, self.alpha / self.total)
+        # The confidence is over directions, given the noise; how well the noise is known widens what is displayed.
+        widen = student_quantile(degrees, LOOK_AGAIN) / student_quantile(math.inf, LOOK_AGAIN)
         spread = float(np.max(measured.spread, initial=0.0))
         noise = spread * math.sqrt(chi_square_upper_quantile(n, self.alpha / 2)) * widen
         estimate = float(np.linalg.norm(measured.discrepancy))

@@ -49,7 +49,9 @@ class Products:
         self.calls = 0
         if isinstance(operator, (tuple, list)):
             if len(operator) != 2 or not all(map(callable, operator)):
-                raise UsageError("the operator is not a pair of functions", remedy="Give (matvec, rmatvec), two callables")
+                raise UsageError(
+                    "the operator is not a pair of functions", remedy="Give (matvec, rmatvec), two callables"
+                )
             self.forward, self.adjoint = operator
         elif hasattr(operator, "matvec") and hasattr(operator, "rmatvec"):
             self.forward, self.adjoint = operator.matvec, operator.rmatvec
@@ -67,7 +69,9 @@ class Products:
                 remedy="Give point=, for instance numpy.zeros(n)",
             )
         self.inputs = Outputs(point, "point", lone="point")
-        self.outputs = Outputs(self._call(self.forward, self.inputs.tree(np.ones(self.inputs.size)), "matvec"), "matvec(point)")
+        self.outputs = Outputs(
+            self._call(self.forward, self.inputs.tree(np.ones(self.inputs.size)), "matvec"), "matvec(point)"
+        )
 
     def _call(self, function: Callable[[Any], Any], argument: Any, name: str) -> Any:
         self.calls += 1
@@ -75,7 +79,9 @@ class Products:
             return function(argument)
         except Exception as error:
             raise UsageError(
-                f"{type(error).__name__}: {error}", where=f"{name}(…)", remedy="Call it once by hand with such an argument"
+                f"{type(error).__name__}: {error}",
+                where=f"{name}(…)",
+                remedy="Call it once by hand with such an argument",
             ) from error
 
     def apply(self, v: FloatArray) -> FloatArray:
@@ -136,7 +142,10 @@ class DotTest:
 
     def factor(self) -> float | None:
         """Return c where ⟨Bu, v⟩ = c ⟨u, Av⟩ for every u and v, else None."""
-        av, bu = [sum(parts) for parts in zip(*self.av.values(), strict=True)], [sum(b) for b in zip(*self.bu.values(), strict=True)]
+        av, bu = (
+            [sum(parts) for parts in zip(*self.av.values(), strict=True)],
+            [sum(b) for b in zip(*self.bu.values(), strict=True)],
+        )
         a = np.array([float(u @ x) for u in self.u for x in av])
         b = np.array([float(x @ v) for x in bu for v in self.v])
         if not (a @ a > 0 and np.all(np.isfinite(b))):
@@ -162,13 +171,16 @@ class DotTest:
     def rows(self) -> list[int]:
         """Find the outputs whose rows differ, by halving the support of u."""
         av = [np.sum([parts[i] for parts in self.av.values()], axis=0) for i in range(PROBES)]
-        found, queue = [], [(0, self.products.outputs.size)]
+        found: list[int] = []
+        queue = [(0, self.products.outputs.size)]
         while queue and len(found) <= MOST_ROWS:
             start, stop = queue.pop()
             u = np.zeros(self.products.outputs.size)
             u[start:stop] = self.u[0][start:stop]
             bu = self.products.pull(u)
-            if all(within(float(u @ a) - float(bu @ v), self._bar(u, a, bu, v)) for a, v in zip(av, self.v, strict=True)):
+            if all(
+                within(float(u @ a) - float(bu @ v), self._bar(u, a, bu, v)) for a, v in zip(av, self.v, strict=True)
+            ):
                 continue
             if stop - start == 1:
                 found.append(start)
@@ -198,7 +210,9 @@ class DotTest:
         return found
 
     def _bar(self, u: FloatArray, av: FloatArray, bu: FloatArray, v: FloatArray) -> float:
-        size = float(np.linalg.norm(u)) * float(np.linalg.norm(av)) + float(np.linalg.norm(bu)) * float(np.linalg.norm(v))
+        size = float(np.linalg.norm(u)) * float(np.linalg.norm(av)) + float(np.linalg.norm(bu)) * float(
+            np.linalg.norm(v)
+        )
         return ROUNDING * UNIT_ROUNDOFF[self.precision] * size
 
 
@@ -296,7 +310,11 @@ def _explained(test: DotTest) -> tuple[list[Diagnosis], list[CoordinateResult]]:
             )
     if not diagnoses:
         diagnoses.append(
-            Diagnosis(cause=Cause.NOT_ADJOINT, block="", sentence="⟨u, Av⟩ and ⟨Bu, v⟩ differ throughout, by no common factor.")
+            Diagnosis(
+                cause=Cause.NOT_ADJOINT,
+                block="",
+                sentence="⟨u, Av⟩ and ⟨Bu, v⟩ differ throughout, by no common factor.",
+            )
         )
     return diagnoses, entries
 

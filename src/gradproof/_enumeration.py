@@ -25,6 +25,8 @@ from gradproof._settings import (
 from gradproof._statistics import difference_from_below
 from gradproof._study import BlockState, Study
 
+SHORTEST_TWO_POINT_STEP: Final = 3e-5
+"""However small the tolerance is, two values at a shorter step tell less of it, not more."""
 ENOUGH_FOR_COORDINATES: Final = 8.0
 """Degrees of freedom of the noise below which the bars of single coordinates would be needlessly wide."""
 
@@ -97,8 +99,9 @@ class Enumeration:
     def coordinate_step(self) -> float:
         """Return the step of the two-point formula, from what a line has taught; a first line where none was made.
 
-        Truncation h²φ‴/6 is to stay a tenth of the tolerance where the cost changes over the parameters' own length,
-        and the noise ε/h is balanced against it at (ε/A)^¼, between the best steps of order 2 and order 4.
+        Truncation h²φ‴/6 is to stay a tenth of the tolerance, and below the bar of the noise, some thirty times ε/h:
+        h = (100 ε/A)^⅓ for a cost that changes by A over the parameters' own lengths. A longer step is taken for a
+        mistake where a kink is crossed, or where a coordinate's gradient is small; a shorter one drowns in noise.
         """
         if self.study.calibration is None and not self.study.certifiers:
             scales = tuple(state.scale for state in self.study.states)
@@ -109,8 +112,8 @@ class Enumeration:
         change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
         noise, _ = self.study.pool.level(0.5 * UNIT_ROUNDOFF[self.study.engine.precision] * abs(self.study.base))
         tolerance = min(state.tolerance for state in self.study.states)
-        balanced = float(max(noise / change, 1e-16) ** 0.25)
-        return min(max(balanced, 3e-5), max(math.sqrt(tolerance) / 3, 3e-5), 0.1) * 1.0371
+        balanced = float((100 * max(noise / change, 1e-17)) ** (1 / 3))
+        return min(balanced, max(math.sqrt(tolerance) / 3, SHORTEST_TWO_POINT_STEP), 0.1) * 1.0371
 
     def take_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive) -> None:
         """Combine what the coordinates say of a block with what the certificate said."""

@@ -50,7 +50,7 @@ def read_jacobian(
             array.size == whole[0] * whole[1] and array.shape in _tensor_shapes(outputs, structure)
         ):
             return _assemble(array.reshape(whole), outputs, structure, conjugate=conjugate), notes
-        raise _wrong_shape(array.shape, whole, _tensor_shapes(outputs, structure), WHERE)
+        raise wrong_shape(array.shape, whole, _tensor_shapes(outputs, structure), WHERE)
     return _nested(value, outputs, structure, point, conjugate=conjugate), notes
 
 
@@ -87,9 +87,10 @@ def _check_kind(array: Any, where: str) -> None:
         )
 
 
-def _wrong_shape(
+def wrong_shape(
     shape: tuple[int, ...], whole: tuple[int, int], tensors: list[tuple[int, ...]], where: str
 ) -> ShapeMismatch:
+    """Return the error that names a wrong shape, and what was probably meant."""
     rows, columns = whole
     wanted = " or ".join(str(s) for s in dict.fromkeys([whole, *tensors]))
     remedy = f"Give {rows} rows, one an output, and {columns} columns, one a parameter"
@@ -111,7 +112,7 @@ def _sparse(
     from scipy import sparse
 
     if tuple(value.shape) != whole:
-        raise _wrong_shape(tuple(value.shape), whole, [], WHERE)
+        raise wrong_shape(tuple(value.shape), whole, [], WHERE)
     _check_kind(value, WHERE)
     coo = value.tocoo()
     rows, columns = coo.coords if hasattr(coo, "coords") else (coo.row, coo.col)
@@ -228,5 +229,5 @@ def _leaf(leaf: Any, name: str, output: OutputBlock, block: OutputBlock) -> Any:
     _check_kind(array, where)
     tensor = (*_given_shape(output), *_given_shape(block))
     if array.shape not in {size, tensor}:
-        raise _wrong_shape(array.shape, size, [tensor], where)
+        raise wrong_shape(array.shape, size, [tensor], where)
     return array.reshape(size)

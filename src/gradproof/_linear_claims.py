@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -70,7 +71,7 @@ class Structure:
         by_name = {block.name: block for block in self.leaves.blocks}
         self.blocks = tuple(by_name[name] for name in names)
         offsets = np.cumsum([0, *(block.size for block in self.blocks)])
-        self.columns = tuple(slice(int(a), int(b)) for a, b in zip(offsets[:-1], offsets[1:], strict=True))
+        self.columns = tuple(slice(int(a), int(b)) for a, b in pairwise(offsets))
         self.size = int(offsets[-1])
 
     def tree(self, components: Components, layout: str = "C") -> Any:

@@ -250,7 +250,7 @@ class FaultFinder:
         scale = self.examination.plain_scales[p]
         if column not in self.vector_lines:
             components = self.engine.components(Coordinate(p, index, scale))
-            self.vector_lines[column] = VectorLine(self.engine, components, lambda moved, t: (np.zeros(0), np.zeros(0)))
+            self.vector_lines[column] = VectorLine(self.engine, components, _nothing)
         line = self.vector_lines[column]
         base = abs(float(self.engine.base[row]))
 
@@ -349,7 +349,9 @@ class FaultFinder:
         examination = self.examination
         generator = np.random.default_rng([examination.settings.seed, 0x636F6C])
         weights = np.zeros(self.outputs.size)
-        weights[rows or self.outputs.blocks[o].rows] = generator.standard_normal(len(rows) or self.outputs.blocks[o].size)
+        weights[rows or self.outputs.blocks[o].rows] = generator.standard_normal(
+            len(rows) or self.outputs.blocks[o].size
+        )
 
         def measure(direction: BlockDirection) -> tuple[float, float]:
             components = self.engine.components(direction)
@@ -431,6 +433,12 @@ class FaultFinder:
             self.found.entries += [
                 replace(c, block=f"{output.name} × {c.block}", index=(*at, *c.index)) for c in report.coordinates
             ]
+
+
+def _nothing(moved: Moved, t: float) -> tuple[FloatArray, FloatArray]:
+    """See nothing yet: what is looked at changes from entry to entry."""
+    del moved, t
+    return np.zeros(0), np.zeros(0)
 
 
 def _place(parts: tuple[Slab, ...], shape: tuple[int, ...]) -> str:

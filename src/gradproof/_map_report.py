@@ -73,7 +73,9 @@ def map_report(
     if engine.last_error and verdict is not Verdict.WRONG:
         notes.append(f"The function failed at a displaced point ({engine.last_error}); shorter steps were used there.")
     if examination.reader.remeasured and verdict is not Verdict.WRONG:
-        notes.append(f"{examination.reader.remeasured} of {examination.lines} lines were measured again at shorter steps along the same direction.")
+        notes.append(
+            f"{examination.reader.remeasured} of {examination.lines} lines were measured again at shorter steps along the same direction."
+        )
     certificate = None
     if examination.lines:
         certificate = Certificate(
@@ -164,7 +166,13 @@ def tolerance_reason(examination: MapExamination, pairs: Sequence[Pair], noise: 
 
 
 def report_non_finite(
-    verb: str, where: str, *, settings: tuple[float | None, float, str, int, int], evaluations: int, cost: float, name: str
+    verb: str,
+    where: str,
+    *,
+    settings: tuple[float | None, float, str, int, int],
+    evaluations: int,
+    cost: float,
+    name: str,
 ) -> Report:
     """Report a claim that is not finite: WRONG, with no displaced evaluation."""
     tolerance, confidence, strategy, seed, budget = settings
@@ -175,7 +183,13 @@ def report_non_finite(
         difference=nothing,
         blocks=(
             BlockResult(
-                name=name, shape=(), dtype="float64", verdict=Verdict.WRONG, difference=nothing, resolution=math.nan, tolerance=used
+                name=name,
+                shape=(),
+                dtype="float64",
+                verdict=Verdict.WRONG,
+                difference=nothing,
+                resolution=math.nan,
+                tolerance=used,
             ),
         ),
         tolerance=used,

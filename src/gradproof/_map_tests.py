@@ -69,7 +69,9 @@ def linearity_of_jvp(claim: JvpClaim, seed: int) -> list[Diagnosis]:
     generator = np.random.default_rng([seed, 0x6C696E])
 
     def draw() -> Components:
-        parts = [s * generator.standard_normal(b.size) for s, b in zip(claim.scales, claim.structure.blocks, strict=True)]
+        parts = [
+            s * generator.standard_normal(b.size) for s, b in zip(claim.scales, claim.structure.blocks, strict=True)
+        ]
         return tuple(
             p.astype(b.dtype).astype(np.float64) if b.dtype in {"float32", "float16"} else p
             for p, b in zip(parts, claim.structure.blocks, strict=True)
@@ -102,7 +104,11 @@ def _say(found: dict[str, float], call: str, what: str, roundoff: float) -> list
         ]
     for name in ("a multiple", "a sum"):
         if found[name] > limit:
-            product = f"−2.5 times a {what} does not give −2.5 times its answer" if name == "a multiple" else f"a sum of two {what}s does not give the sum of their answers"
+            product = (
+                f"−2.5 times a {what} does not give −2.5 times its answer"
+                if name == "a multiple"
+                else f"a sum of two {what}s does not give the sum of their answers"
+            )
             return [
                 Diagnosis(
                     cause=Cause.NOT_LINEAR,
@@ -150,11 +156,16 @@ def asymmetry_of_product(claim: Claim, engine: MapEngine, seed: int, scales: Seq
     blocks = engine.problem.blocks
     differences, sizes = [], []
     for _ in range(PROBES):
-        u, v = (tuple(s * generator.standard_normal(b.size) for s, b in zip(scales, blocks, strict=True)) for _ in range(2))
+        u, v = (
+            tuple(s * generator.standard_normal(b.size) for s, b in zip(scales, blocks, strict=True)) for _ in range(2)
+        )
         one, two = _split(claim.apply(v), engine), _split(claim.apply(u), engine)
         differences.append(inner(one, u) - inner(two, v))
         sizes.append(math.hypot(inner(one, u), inner(two, v)))
-        whole = [float(np.linalg.norm(np.concatenate([s * x for s, x in zip(scales, part, strict=True)]))) for part in (one, two)]
+        whole = [
+            float(np.linalg.norm(np.concatenate([s * x for s, x in zip(scales, part, strict=True)])))
+            for part in (one, two)
+        ]
         sizes[-1] = max(sizes[-1], *whole)
     total = math.hypot(*sizes)
     return (math.hypot(*differences) / (2 * total) if total > 0 else 0.0), ""

@@ -92,7 +92,12 @@ def check_vjp(
 
 
 def assert_vjp(
-    function: Callable[[Any], Any], vjp: Callable[[Any, Any], Any], point: Any, *, inconclusive: Inconclusive = "raise", **options: Any
+    function: Callable[[Any], Any],
+    vjp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    inconclusive: Inconclusive = "raise",
+    **options: Any,
 ) -> Report:
     """Assert what `check_vjp` checks, with an exception where it is not so.
 
@@ -194,7 +199,12 @@ def check_jvp(
 
 
 def assert_jvp(
-    function: Callable[[Any], Any], jvp: Callable[[Any, Any], Any], point: Any, *, inconclusive: Inconclusive = "raise", **options: Any
+    function: Callable[[Any], Any],
+    jvp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    inconclusive: Inconclusive = "raise",
+    **options: Any,
 ) -> Report:
     """Assert what `check_jvp` checks, with an exception where it is not so.
 
@@ -404,7 +414,12 @@ def check_hvp(
 
 
 def assert_hvp(
-    gradient: Callable[[Any], Any], hvp: Callable[[Any, Any], Any], point: Any, *, inconclusive: Inconclusive = "raise", **options: Any
+    gradient: Callable[[Any], Any],
+    hvp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    inconclusive: Inconclusive = "raise",
+    **options: Any,
 ) -> Report:
     """Assert what `check_hvp` checks, with an exception where it is not so.
 

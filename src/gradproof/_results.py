@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 from dataclasses import dataclass, fields, replace
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from gradproof import _codec
 
@@ -144,6 +144,15 @@ class Estimate(_Comparable):
         if kink is not None:
             kink = replace(kink, left=kink.left + by, right=kink.right + by)
         return replace(self, value=self.value + by, kink=kink)
+
+
+class NumericalGradient(NamedTuple):
+    """A gradient that was measured, in the structure of the point."""
+
+    values: Any
+    error_bars: Any
+    evaluations: int
+    method: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -105,16 +105,30 @@ def check_scipy(
         pair = value(x)
         if not isinstance(pair, tuple) or len(pair) < 2:
             raise ShapeMismatch(
-                f"fun returns {type(pair).__name__}", where="fun(x)", meaning="jac=True promises (value, derivative)",
+                f"fun returns {type(pair).__name__}",
+                where="fun(x)",
+                meaning="jac=True promises (value, derivative)",
                 remedy="Return both, or give jac as a function",
             )
         function, claimed = inside.wrap(lambda *a: fun(*a)[0]), pair[1]
     else:
         function, claimed = value, inside.wrap(jac) if callable(jac) and not hasattr(jac, "matvec") else jac
-    first = np.asarray(function(x.copy()))
+    first = _array(function(x.copy()))
     if first.ndim == 0 or (first.size == 1 and not _is_matrix(claimed, x)):
         return check_gradient(lambda p: _number(function(p)), x, _flat(claimed), **options)
-    return check_jacobian(function, claimed, x, **options)
+    return check_jacobian(lambda p: _array(function(p)), claimed, x, **options)
+
+
+def _array(value: Any) -> Any:
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ShapeMismatch(
+            f"fun returns a {type(value).__name__} of parts of several shapes",
+            where="fun(x)",
+            meaning="A number or a vector is wanted",
+            remedy="Say jac=True where fun returns (value, derivative)",
+        ) from None
 
 
 def _second_order(
@@ -174,7 +188,9 @@ def read_bounds(bounds: Any, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         low = [-math.inf if p[0] is None else float(p[0]) for p in pairs]
         high = [math.inf if p[1] is None else float(p[1]) for p in pairs]
         readings.append((np.array(low), np.array(high)))
-    if len(pairs) == 2 and not any(v is None for side in pairs for v in np.atleast_1d(np.asarray(side, dtype=object)).flat):
+    if len(pairs) == 2 and not any(
+        v is None for side in pairs for v in np.atleast_1d(np.asarray(side, dtype=object)).flat
+    ):
         try:
             readings.append(_sides(pairs[0], pairs[1], n))
         except UsageError:
@@ -203,7 +219,8 @@ def _sides(low: Any, high: Any, n: int) -> tuple[FloatArray, FloatArray]:
         )
     except ValueError:
         raise UsageError(
-            f"bounds of shapes {np.shape(low)} and {np.shape(high)} for {n} parameters", remedy="Give one bound a parameter"
+            f"bounds of shapes {np.shape(low)} and {np.shape(high)} for {n} parameters",
+            remedy="Give one bound a parameter",
         ) from None
 
 

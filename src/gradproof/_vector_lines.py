@@ -25,11 +25,13 @@ from gradproof._tables import CENTRAL_4, CENTRAL_6, FORWARD_5, FORWARD_6, SLOW, 
 
 View = Callable[[Moved, float], tuple[FloatArray, FloatArray]]
 """From a displaced evaluation at t: the discrepancies, and the size of what was rounded on the way, per component."""
-REMEASURE: Final = 4
+REMEASURE: Final = 5
 UNUSUAL: Final = 30.0
 """A plateau this many times above what other lines saw means that a kink was crossed."""
 TRIES: Final = 6
 HALVINGS: Final = 4
+CRUDE: Final = 0.01
+"""Two steps agree by accident where their bars are wide: a derivative is to be known to this part of its size."""
 CENTRAL: Final = (-3, -2, -1, 1, 2, 3)
 PRIOR: Final = 3.0
 
@@ -244,15 +246,15 @@ class LineReader:
         known_wrong
             Output blocks whose discrepancy is expected.
         """
-        step, previous = self.step * shorter, None
+        step, previous, found = self.step * shorter, None, None
         for _ in range(REMEASURE):
             reading = self.read_where_it_can(line, step)
             if reading is None:
                 return None
             if previous is not None and self.agree(previous, reading):
-                best = previous if _bar(previous) <= _bar(reading) and not self.unusual(previous) else reading
-                self.learn(best)
-                return best
+                found = previous if _bar(previous) <= _bar(reading) and not self.unusual(previous) else reading
+                if all(b.truncation <= max(10 * b.spread, CRUDE * b.size) for b in found.blocks):
+                    break
             surprising = any(
                 block.size > block.truncation + 10 * block.spread
                 for k, block in enumerate(reading.blocks)
@@ -264,8 +266,11 @@ class LineReader:
             if previous is None:
                 self.remeasured += 1
             previous, step = reading, reading.step / 8
-        self.kink = True
-        return None
+        if found is None:
+            self.kink = True
+            return None
+        self.learn(found)
+        return found
 
     def unusual(self, reading: LineReading) -> bool:
         """Say whether a block shows far more noise than the other lines, or than rounding where this is the first."""

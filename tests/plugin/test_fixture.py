@@ -21,7 +21,7 @@ def test_it_offers_every_assertion_of_the_package_and_nothing_else(gradproof):
     package = sys.modules["gradproof"]
     assert dir(gradproof) == sorted(name for name in dir(package) if name.startswith("assert_"))
     assert all(callable(getattr(gradproof, name)) for name in dir(gradproof))
-    with pytest.raises(AttributeError, match="has no check_gradient, only .*assert_gradient.*import gradproof as gp"):
+    with pytest.raises(AttributeError, match=r"has no check_gradient, only .*assert_gradient.*import gradproof as gp"):
         _ = gradproof.check_gradient
     with pytest.raises(AttributeError, match="has no assert_nothing"):
         _ = gradproof.assert_nothing
@@ -117,18 +117,20 @@ def test_an_option_out_of_range_is_a_usage_error(suite, option, value, words):
 
 # --- open questions ---------------------------------------------------------------------------------------------------
 
-OPEN_LINE = NETWORK.count("\n") + 4
+OPEN_LINE = NETWORK.count("\n") + 5
 
 
 def undecided(suite, options=""):
-    suite.write("""
+    suite.write(
+        """
         def hidden_by_noise(point, generator=np.random.default_rng(3)):
             return cost(point) + 0.01 * generator.standard_normal()
 
         def test_it(gradproof):
-            report = gradproof.assert_gradient(hidden_by_noise, point, RIGHT, tolerance=1e-6%s)
+            report = gradproof.assert_gradient(hidden_by_noise, point, RIGHT, tolerance=1e-6OPTIONS)
             assert report.verdict.name == "INCONCLUSIVE"
-    """ % options)
+    """.replace("OPTIONS", options)
+    )
 
 
 def test_an_open_question_fails_by_default(suite):
@@ -136,7 +138,12 @@ def test_an_open_question_fails_by_default(suite):
     result = suite.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["E *InconclusiveGradient: INCONCLUSIVE: *", "*- gradproof -*", "  why: the noise *", "gradproof: 0 certified, 0 wrong, 1 undecided"]
+        [
+            "E *InconclusiveGradient: INCONCLUSIVE: *",
+            "*- gradproof -*",
+            "  why: the noise *",
+            "gradproof: 0 certified, 0 wrong, 1 undecided",
+        ]
     )
 
 
@@ -144,7 +151,9 @@ def test_an_open_question_is_a_warning_at_the_user_s_line_where_the_call_says_so
     undecided(suite, ', inconclusive="warn"')
     result = suite.run("-W", "always")
     result.assert_outcomes(passed=1, warnings=1)
-    result.stdout.fnmatch_lines([f"*test_network.py:{OPEN_LINE}: GradproofWarning: gradproof: *noise of the cost*(seed *)"])
+    result.stdout.fnmatch_lines(
+        [f"*test_network.py:{OPEN_LINE}: GradproofWarning: gradproof: *noise of the cost*(seed *)"]
+    )
 
 
 @pytest.mark.parametrize("by", ["call", "ini"])
@@ -268,7 +277,9 @@ def test_a_mistake_in_the_call_is_shown_at_the_user_s_line(suite):
             gradproof.assert_gradient(cost, point, {"w": 1})
     """)
     result = suite.run()
-    result.stdout.fnmatch_lines([">       gradproof.assert_gradient*", "E *ShapeMismatch: *", f"test_network.py:{FIRST_LINE + 1}: *"])
+    result.stdout.fnmatch_lines(
+        [">       gradproof.assert_gradient*", "E *ShapeMismatch: *", f"test_network.py:{FIRST_LINE + 1}: *"]
+    )
     assert not [line for line in result.outlines if "_problem.py" in line]
 
 
@@ -281,7 +292,13 @@ def test_a_cost_that_raises_is_shown_where_it_raised_and_where_it_was_checked(su
             gradproof.assert_gradient(broken, point, RIGHT)
     """)
     result = suite.run()
-    result.stdout.fnmatch_lines([f"test_network.py:{FIRST_LINE + 1}: KeyError", "*direct cause*", f"test_network.py:{FIRST_LINE + 4}: CostRaised"])
+    result.stdout.fnmatch_lines(
+        [
+            f"test_network.py:{FIRST_LINE + 1}: KeyError",
+            "*direct cause*",
+            f"test_network.py:{FIRST_LINE + 4}: CostRaised",
+        ]
+    )
     assert not [line for line in result.outlines if "_engine.py" in line]
 
 

@@ -105,7 +105,9 @@ def test_both_together_are_eleven_with_the_point_itself():
 def test_a_later_line_covers_the_derivative_of_its_own_function(phase, rate, amplitude):
     _, calibration, pool = calibrated(residual(*SMOOTH["sine"]))
     truth = amplitude * rate * math.cos(phase)
-    estimate = later_line(PlainLine(lambda t: amplitude * math.sin(rate * t + phase)), calibration, pool, expect_zero=False)
+    estimate = later_line(
+        PlainLine(lambda t: amplitude * math.sin(rate * t + phase)), calibration, pool, expect_zero=False
+    )
     # The step was chosen for rate 1: up to a rate of 3 the fifth derivative is 243 times as large.
     allowance = estimate.error_bar + 3 * 243 * estimate.truncation_error
     assert abs(estimate.value - truth) <= allowance
