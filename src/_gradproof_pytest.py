@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final
@@ -35,15 +34,16 @@ SEED_ORIGINS: Final = {
 }
 
 
-@dataclass
 class _Check:
     """One assertion that a test made; in a Hypothesis test, all its examples together, as the last of the worst."""
 
-    assertion: str
-    line: str
-    seed_from: str
-    report: Report
-    calls: int = 1
+    # No dataclass: making two of them takes longer than all the rest of the plugin's start-up.
+    def __init__(self, assertion: str, line: str, seed_from: str, report: Report) -> None:
+        self.assertion = assertion
+        self.line = line
+        self.seed_from = seed_from
+        self.report = report
+        self.calls = 1
 
     def add(self, report: Report, seed_from: str) -> None:
         """Take another example: the last of the worst is the one that Hypothesis shrinks to and shows."""
@@ -52,14 +52,14 @@ class _Check:
             self.report, self.seed_from = report, seed_from
 
 
-@dataclass(eq=False)  # pytest keeps its plugins in sets
 class _Run:
     """What one process knows of the run; a plugin of its own, so that it sees every test's report."""
 
-    path: Path | None
-    item: pytest.Item | None = None
-    by_test: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    failure: str = ""
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.item: pytest.Item | None = None
+        self.by_test: dict[str, list[dict[str, Any]]] = {}
+        self.failure = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect what a test found, in this process or in a worker; of one that is run again, the last."""

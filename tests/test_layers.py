@@ -22,7 +22,7 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 BOTTOM_UP = [
     "_errors",
-    "_settings _directions _statistics _transformations _codec _events",
+    "_settings _directions _statistics _transformations _codec _events _column_groups",
     "_results",
     "_noise",  # reads seven values; what takes the derivative reads it
     "_differences",
@@ -36,6 +36,7 @@ BOTTOM_UP = [
     "_map_examination _map_tests",
     "_map_faults _map_hypotheses",
     "_map_columns _map_report",
+    "_map_groups",
     "_check",
     "_check_maps",
     "_map_verbs _adjoint",

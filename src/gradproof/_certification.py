@@ -25,6 +25,8 @@ from gradproof._study import BlockState, Study
 
 BORDER: Final = 5.0
 """A discrepancy this many times above a line's noise is no noise: it lies too near to the tolerance to be decided."""
+ALIASED: Final = 1e-4
+"""Noise of a deterministic cost above this share of its value is taken for a high frequency."""
 CONFIRM_LINES: Final = 8
 """Lines within each block that are measured to find the wrong one of a group that is wrong."""
 BISECT_BLOCKS: Final = 24
@@ -99,9 +101,19 @@ class Certification:
         except BudgetSpent:
             self.study.spent = True
             verdict = certifier.evidence.verdict([self.study.states[m.block].tolerance for m in members])
+        if verdict is Verdict.WRONG and self.aliased():
+            verdict = Verdict.INCONCLUSIVE
         if self.study.calibration is None and certifier.calibration is not None:
             self.study.calibration = certifier.calibration
         return verdict
+
+    def aliased(self) -> bool:
+        """Say whether a cost that repeats its values seems noisier than its solvers and rounding could make it.
+
+        Such a cost varies faster than every step that was tried: its lines prove nothing.
+        """
+        pool = self.study.pool
+        return pool.confirmed and not pool.repetition and self.study.noise > ALIASED * abs(self.study.base)
 
     def may_raise(self, certifier: Certifier) -> bool:
         return (

@@ -23,6 +23,7 @@ from gradproof._map_columns import EVALUATIONS, Columns
 from gradproof._map_engine import MapEngine
 from gradproof._map_examination import MapExamination
 from gradproof._map_faults import FaultFinder
+from gradproof._map_groups import ColumnGroups
 from gradproof._map_hypotheses import certified, explain_whole
 from gradproof._map_report import UNLIMITED, map_report, report_non_finite
 from gradproof._map_tests import (
@@ -147,8 +148,9 @@ class MapCheck:
             return self.finished(self.non_finite(where))
         claim = self.tested(claim)
         examination = MapExamination(self.engine, claim, self.task.settings)
-        if self.task.settings.strategy != "coordinates":
-            examination.run()
+        sparse = isinstance(claim, MatrixClaim) and claim.sparse
+        if self.task.settings.strategy != "coordinates" or sparse:
+            examination.run()  # lines alone see what a pattern lacks
         finder = FaultFinder(examination)
         if not self.explained_as_a_whole(examination):
             self.columns(examination, finder)
@@ -287,15 +289,21 @@ class MapCheck:
     # -- after the lines ---------------------------------------------------------------------------------------------
 
     def columns(self, examination: MapExamination, finder: FaultFinder) -> None:
-        """Measure every column where that is asked for, or cheap."""
-        if not isinstance(examination.claim, MatrixClaim):
+        """Measure every column, or every entry of a pattern, where that is asked for, or cheap."""
+        claim = examination.claim
+        if not isinstance(claim, MatrixClaim):
             return
-        strategy, size = self.task.settings.strategy, self.structure.size
-        left = self.engine.budget - self.engine.evaluations
-        cheap = EVALUATIONS * size <= min(EXHAUSTIVE_EVALUATIONS, left - SPARE)
-        if strategy == "coordinates" or (strategy == "auto" and cheap):
-            self.phase = "coordinates"
-            Columns(examination, finder).run(conclude=strategy == "coordinates")
+        every = self.task.settings.strategy == "coordinates"
+        if self.task.settings.strategy == "certificate":
+            return
+        left = self.engine.budget - self.engine.evaluations - SPARE
+        self.phase = "coordinates"
+        if claim.sparse:
+            if not _any_wrong(examination):
+                most = (int(min(left, UNLIMITED)) if every else int(min(EXHAUSTIVE_EVALUATIONS, left))) // EVALUATIONS
+                ColumnGroups(examination, finder, most).run()
+        elif every or EVALUATIONS * self.structure.size <= min(EXHAUSTIVE_EVALUATIONS, left):
+            Columns(examination, finder).run(conclude=every)
 
     def explained_as_a_whole(self, examination: MapExamination) -> bool:
         """Say whether a wrong claim needs no search: it is not linear, or one remedy mends it all."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gradproof._differences import careful_derivative
 from gradproof._directions import Coordinate, Direction, FloatArray
-from gradproof._noise import STANDS_OUT, Pool
+from gradproof._noise import BETWEEN, STANDS_OUT, Pool
 from gradproof._results import Difference, Kink, Verdict
 from gradproof._statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
 from gradproof._tables import REPRESENTED, Line, shorten_mantissa
@@ -37,7 +37,10 @@ HALF: Final = 1e-6
 MANY: Final = 8
 """Coordinates from which on their usual curvature is known."""
 STEADY: Final = 0.02
-"""Two steps that show the same discrepancy to this fraction confirm each other."""
+"""Two steps, no multiples of each other, that show the same discrepancy to this fraction confirm each other."""
+TWO_STEPS: Final = 2.2
+"""Standard deviation of the formula on both steps, over noise/step."""
+RESWEEPS: Final = 4
 SAMPLE: Final = 3
 """Coordinates of a block that are looked at carefully before the block's step is blamed."""
 LineOf = Callable[[Direction], Line]
@@ -154,13 +157,18 @@ class Exhaustive:
         """Return the block's step, or the shortest one that the coordinate's precision represents."""
         return shorten_mantissa(max(self.steps[b], REPRESENTED * line.shortest))
 
+    def noise(self, line: Line, reach: float) -> float:
+        """Return the standard deviation of one value on a line, rounding to a visible granularity included."""
+        noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(reach))
+        return max(noise, line.granularity / math.sqrt(12))
+
     def measure_two(self, b: int, j: int) -> Line:
         """Measure a coordinate with two values."""
         measured, scale = self.blocks[b], float(self.scales[b][j])
         line = self.line(b, j)
         step = self.step(b, line)
         up, down = line([step, -step])
-        noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(step))
+        noise = self.noise(line, step)
         measured.discrepancy[j] = (up - down) / (2 * step) / scale
         measured.spread[j] = TWO_POINTS * noise / step / scale
         measured.truncation[j] = 0.0
@@ -184,7 +192,7 @@ class Exhaustive:
             far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
             value = (8 * (up - down) - (far_up - far_down)) / (12 * step)
             correction = abs(value - (up - down) / (2 * step))
-            noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
+            noise = self.noise(line, 2 * step)
             spread = FOUR_POINTS * noise / step
             truncation = 0.0 if correction <= 3 * spread else 0.1 * correction
             if math.isfinite(value) and (spread + truncation) / scale < measured.spread[j] + measured.truncation[j]:
@@ -226,17 +234,19 @@ class Exhaustive:
 
     def look_again(self, b: int) -> None:
         """Confirm, or explain, each suspicious coordinate; shorten the block's step where it is to blame."""
-        for _ in range(3):
+        for _ in range(RESWEEPS):
             suspects = self.worst_first(b)
             if not suspects or not self.step_to_blame(b, suspects):
                 break
-            self.steps[b] /= 8
             self.sweep(b)
+        believed = bool(self.blocks[b].wrong.any())
         for j in self.worst_first(b):
             if not self.blocks[b].wrong[j]:
-                self.judge(b, j)
+                self.judge(b, j, two_steps_are_enough=believed)
         for j in self.bent(b):
-            self.judge(b, j)
+            self.judge(b, j, two_steps_are_enough=not self.blocks[b].failed[j])
+            if self.blocks[b].wrong[j] and not believed:
+                self.judge(b, j, two_steps_are_enough=False)
 
     def bent(self, b: int) -> list[int]:
         """Return coordinates that may have a kink, though the mean of their slopes is what is claimed.
@@ -256,38 +266,58 @@ class Exhaustive:
         return [int(j) for j in suspects[np.argsort(-size[suspects], kind="stable")] if int(j) not in measured.kinks]
 
     def step_to_blame(self, b: int, suspects: list[int]) -> bool:
-        """Say whether several coordinates in turn turn out right when they are measured with more care."""
-        if len(suspects) <= max(SAMPLE, self.claimed[b].size // 8):
-            return False
-        for j in suspects[:: max(len(suspects) // SAMPLE, 1)][:SAMPLE]:
-            self.judge(b, j)
-            if self.blocks[b].wrong[j] or self.blocks[b].undecided[j] or j in self.blocks[b].kinks:
-                return False
-        return True
+        """Say whether suspicious coordinates turn out right when they are measured with care; then shorten the step.
 
-    def judge(self, b: int, j: int) -> None:
-        """Measure a coordinate at a second step; carefully where the two do not agree."""
+        The worst one always is: a mistake that the same step showed in several coordinates would be no proof.
+        """
+        measured = self.blocks[b]
+        several = len(suspects) > max(SAMPLE, self.claimed[b].size // 8)
+        steps = []
+        for j in suspects[:: max(len(suspects) // SAMPLE, 1)][: SAMPLE if several else 1]:
+            if measured.wrong[j]:
+                continue
+            steps.append(self.judge_carefully(b, j, self.line(b, j)))
+            if measured.wrong[j] or measured.undecided[j] or j in measured.kinks:
+                return False
+        if several and steps:
+            # The formula of order 2 wants a shorter step than that of order 6.
+            self.steps[b] = min(self.steps[b] / 8, *(step / 8 for step in steps))
+        return several and bool(steps)
+
+    def judge(self, b: int, j: int, *, two_steps_are_enough: bool = True) -> None:
+        """Measure a coordinate at a second step; carefully where the two do not agree.
+
+        Carefully in any case, where this step misled about the worst coordinate of the block.
+        """
         measured, scale = self.blocks[b], float(self.scales[b][j])
         line = self.measure_two(b, j)
         step = self.step(b, line)
-        if not measured.failed[j]:
-            far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
-            value = (8 * (up - down) - (far_up - far_down)) / (12 * step) / scale
-            even, far_even = abs(up + down), abs(far_up + far_down)
-            kinked = even > 0.05 * abs(up - down) and far_even < 3 * even
+        if two_steps_are_enough and not measured.failed[j]:
+            near_step = shorten_mantissa(BETWEEN * step)
+            down, near_down, near_up, up = line([-step, -near_step, near_step, step])
+            far, near = (up - down) / (2 * step), (near_up - near_down) / (2 * near_step)
+            ratio = (near_step / step) ** 2
+            value = (near - ratio * far) / (1 - ratio) / scale
+            even, near_even = abs(up + down), abs(near_up + near_down)
+            kinked = even > 0.05 * abs(up - down) and near_even > 0.25 * even
             steady = within(value - measured.discrepancy[j], STEADY * abs(value))
             if steady and not kinked and math.isfinite(value):
-                noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
                 measured.truncation[j] = abs(value - measured.discrepancy[j])
-                measured.spread[j] = FOUR_POINTS * noise / step / scale
+                measured.spread[j] = TWO_STEPS * self.noise(line, step) / step / scale
                 measured.discrepancy[j] = value
                 measured.judged[j] = True
                 measured.wrong[j] = bool(self.proved(b)[j])
                 return
         self.judge_carefully(b, j, line)
 
-    def judge_carefully(self, b: int, j: int, line: Line) -> None:
-        """Measure a coordinate as well as it can be; at a kink, ask whether the claim is one of its slopes."""
+    def judge_carefully(self, b: int, j: int, line: Line) -> float:
+        """Measure a coordinate as well as it can be; at a kink, ask whether the claim is one of its slopes.
+
+        Returns
+        -------
+        float
+            The step at which it was measured.
+        """
         measured, scale, claimed = self.blocks[b], float(self.scales[b][j]), float(self.claimed[b][j])
         estimate = careful_derivative(line, self.steps[b] / 3.2e-3, pool=self.pool)
         measured.failed[j] = False
@@ -296,7 +326,7 @@ class Exhaustive:
         if not math.isfinite(estimate.value):
             measured.undecided[j] = True
             measured.discrepancy[j], measured.spread[j], measured.truncation[j] = 0.0, 0.0, math.inf
-            return
+            return estimate.step
         measured.discrepancy[j] = estimate.value / scale
         measured.spread[j] = estimate.roundoff_error / scale
         measured.truncation[j] = estimate.truncation_error / scale
@@ -314,14 +344,15 @@ class Exhaustive:
             measured.wrong[j] = not accepted
             measured.discrepancy[j] = 0.0 if accepted else min((low, high), key=abs) / scale
             measured.truncation[j] = bar / scale
-            return
+            return estimate.step
         if not estimate.trusted:
             measured.truncation[j] = max(measured.truncation[j], estimate.error_bar / scale)
             measured.undecided[j] = bool(self.suspicious(b)[j]) or not within(
                 estimate.error_bar / scale, self.tolerances[b] * float(np.linalg.norm(self.claimed[b]))
             )
-            return
+            return estimate.step
         measured.wrong[j] = bool(self.proved(b)[j])
+        return estimate.step
 
     # -- conclusions -------------------------------------------------------------------------------------------------
 

@@ -135,6 +135,7 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         value = float(values @ [1, -8, 8, -1]) / (12 * step)
         fourth = abs(float(values @ [1, -4, -4, 1]))  # the middle value, six times, is zero
         noise, degrees = pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
+        noise = max(noise, line.granularity / math.sqrt(12))
         spread = FOUR_POINTS * noise / step
         estimate = Estimate(
             value=value,

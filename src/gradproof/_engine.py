@@ -80,6 +80,7 @@ class Engine:
         self.cost_dtype = "float64"
         self.last_error = ""
         self._values: deque[float] = deque(maxlen=RECENT)
+        self._grain, self._look_for_grain = 0.0, 0
         self._distinct: set[float] = set()
         self._narrow = dict.fromkeys(NARROW, True)
         self._cached: tuple[Direction, list[FloatArray | None]] | None = None
@@ -344,8 +345,11 @@ class Engine:
 
     @property
     def granularity(self) -> float:
-        """Spacing of the values where the cost rounds its result visibly, else 0."""
-        return granularity_of(np.array(self._values), UNIT_ROUNDOFF[self.cost_dtype])
+        """Spacing of the values where the cost rounds its result visibly, else 0; looked for now and then."""
+        if self.evaluations >= self._look_for_grain:
+            self._grain = granularity_of(np.array(self._values), UNIT_ROUNDOFF[self.cost_dtype])
+            self._look_for_grain = self.evaluations + max(self.evaluations // 8, 1)
+        return self._grain
 
     def line(self, direction: Direction, base: float) -> EngineLine:
         """Return φ(t) − φ(0) along a direction, less what is claimed."""
@@ -399,6 +403,10 @@ class EngineLine:
             self.known.update(zip(fresh, found, strict=True))
         picked = [self.known[t] for t in steps]
         return np.array([(e.value - self.base) - e.claimed_change for e in picked])
+
+    def changes(self, steps: Sequence[float]) -> FloatArray:
+        """Return J(θ + t v) − J(θ) for steps that were asked for before."""
+        return np.array([self.known[t].value - self.base for t in steps])
 
     def repeat(self) -> float:
         """Evaluate at θ once more; return by how much the cost differs from its first value there."""

@@ -46,6 +46,8 @@ class Enumeration:
 
     def measure_coordinates(self) -> None:
         """Measure every coordinate of every block, and let the results overrule what lines left open."""
+        if self.certification.aliased():
+            self.study.pool.forget()
         scales = coordinate_scales(self.study.problem, self.study.claimed)
         step = self.coordinate_step()
         exhaustive = Exhaustive(
@@ -110,7 +112,7 @@ class Enumeration:
                 self.study.line_of(direction), 0.0, self.study.pool, max_evaluations=18, enough=ENOUGH_FOR_COORDINATES
             )
         change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
-        noise, _ = self.study.pool.level(0.5 * UNIT_ROUNDOFF[self.study.engine.precision] * abs(self.study.base))
+        noise = max(self.study.noise, self.study.engine.granularity)
         tolerance = min(state.tolerance for state in self.study.states)
         balanced = float((100 * max(noise / change, 1e-17)) ** (1 / 3))
         return min(balanced, max(math.sqrt(tolerance) / 3, SHORTEST_TWO_POINT_STEP), 0.1) * 1.0371

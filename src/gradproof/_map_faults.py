@@ -39,6 +39,8 @@ DELEGATED_ROWS: Final = 3
 MOST_NAMED: Final = 6
 """Entries of one pair that are causes of their own."""
 CLAIM_ROUNDING: Final = 100.0
+KNOWN: Final = 1e-10
+"""A single entry is measured to this part of its row's norm."""
 MASKED: Final = 20.0
 """A row of a certified output is looked at where it is off by so many of its bars."""
 
@@ -265,7 +267,9 @@ class FaultFinder:
         line.view = view
         line.seen = {t: None if moved.change is None else view(moved, t) for t, moved in line.raw.items()}
         roundoff = UNIT_ROUNDOFF[self.examination.precision]
-        estimate = careful_derivative(Projection(line, np.ones(1), roundoff), 1.0, pool=Pool())
+        estimate = careful_derivative(
+            Projection(line, np.ones(1), roundoff), 1.0, target=self.enough(row, claimed) * scale, pool=Pool()
+        )
         if estimate.kink is not None or not estimate.trusted or not math.isfinite(estimate.value):
             return None
         return replace(
@@ -275,6 +279,13 @@ class FaultFinder:
             roundoff_error=estimate.roundoff_error / scale,
             error_bar=estimate.error_bar / scale,
         )
+
+    def enough(self, row: int, claimed: float) -> float:
+        """Return the bar at which an entry is known well enough."""
+        size = abs(claimed)
+        if self.claim.rows_known:
+            size = math.sqrt(sum(float(g @ g) for g in self.row(row)))
+        return KNOWN * size
 
     def keep(self, row: int, p: int, index: int, claimed: float, estimate: Estimate) -> None:
         """Record a faulty entry; its pair is wrong, whatever its norm hides."""

@@ -23,7 +23,9 @@ POINTS: Final = 7
 BETWEEN: Final = 0.3819660112501051
 """A place between the points (2 less the golden ratio) at which a value shows whether they were too far apart."""
 FEWEST_LEVELS: Final = 4
-"""Distinct values that show a granularity where many values fall on few: a saturated cost has three at most."""
+"""Distinct values that show a granularity: a saturated cost has three at most."""
+VISIBLE: Final = 1000.0
+"""Roundings of a value below which a granularity is not told from them."""
 PRIOR_DEGREES: Final = 3.0
 ORDINARY: Final = 8.0
 """What is known of rounding before it is seen: this many degrees of freedom at u|J|, unless more than so many times
@@ -139,6 +141,7 @@ def read_table(
     granularity: float = 0.0,
     sensitivity: float = 0.0,
     parameter_roundoff: float = 0.0,
+    changes: FloatArray | None = None,
 ) -> Reading:
     """Read seven equally spaced finite values.
 
@@ -156,13 +159,15 @@ def read_table(
         |φ′| times the parameters' scale: rounding the arguments costs u times this.
     parameter_roundoff
         u of the parameters, where it is above that of the values.
+    changes
+        The cost's own changes, where something is taken off in the values; they show whether the cost moves at all.
 
     Returns
     -------
     Reading
     """
     coefficients = np.abs(gram_polynomials() @ values)[1:]
-    stuck = int(np.count_nonzero(np.diff(values) == 0)) >= (POINTS - 1) // 2
+    stuck = int(np.count_nonzero(np.diff(values if changes is None else changes) == 0)) >= (POINTS - 1) // 2
     # A uniform error of ±q/2 has the standard deviation q/√12.
     floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
     roundoff = max(unit_roundoff, parameter_roundoff)
@@ -199,31 +204,27 @@ def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]
 def granularity_of(values: FloatArray, unit_roundoff: float) -> float:
     """Return the spacing of which all values are multiples apart, where that is visibly coarser than rounding; else 0.
 
-    A cost that rounds its result (to six decimals, to a grid of its own) takes few distinct values, or values whose
-    distances are all multiples of the smallest one, to 2 % of it: by accident with probability below 0.04⁶.
+    It is the greatest common divisor of the values' distances, by Euclid's algorithm with an allowance for rounding.
+    Values of a cost that is not rounded have none: their remainders fall below any spacing in a few steps.
     """
-    finite = np.sort(values[np.isfinite(values)])
-    if finite.size < 2 * POINTS - 1:  # one table alone of a piecewise linear cost looks the same
+    finite = np.unique(values[np.isfinite(values)])
+    if values.size < 2 * POINTS - 1 or finite.size < FEWEST_LEVELS:
         return 0.0
-    rounding = 4 * unit_roundoff * float(max(abs(finite[0]), abs(finite[-1])))
-    gaps = np.diff(finite)
-    gaps = gaps[gaps > rounding]
-    if gaps.size == 0 or rounding > 0.02 * float(gaps.min()):
-        return 0.0
-    levels = gaps.size + 1
-    few = 2 * levels <= finite.size
-    if levels < (FEWEST_LEVELS if few else POINTS):
-        return 0.0
-    distances = finite - finite[0]
-    for divisor in (1, 2, 3):
-        spacing = float(gaps.min()) / divisor
-        spacing = float(distances[-1]) / round(float(distances[-1]) / spacing)  # the span is known best
-        if rounding > 0.02 * spacing:
+    allowance = VISIBLE * unit_roundoff * float(max(abs(finite[0]), abs(finite[-1])))
+    spacing = 0.0
+    for distance in (finite - finite[0]).tolist():
+        spacing = _common_divisor(spacing, distance, allowance)
+        if spacing < 0:
             return 0.0
-        off = np.abs(distances - np.round(distances / spacing) * spacing)
-        if float(off.max()) <= rounding:
-            return spacing
-    return 0.0
+    return spacing
+
+
+def _common_divisor(one: float, other: float, allowance: float) -> float:
+    """Return the greatest common divisor of two lengths known to `allowance`; −1 where it is not visibly above that."""
+    while other > allowance:
+        one, other = other, one - other * round(one / other)
+        other = abs(other)
+    return one if one == 0 or one > 10 * allowance else -1.0
 
 
 class Pool:
@@ -246,6 +247,12 @@ class Pool:
     def learn(self, noise: float) -> None:
         """Take in noise that showed itself as a disagreement of two steps: one degree of freedom."""
         self.readings.append((noise, 1.0, noise))
+
+    def forget(self) -> None:
+        """Drop what was learnt along lines that varied too fast to tell noise from the cost itself."""
+        self.readings.clear()
+        self.extra = 0.0
+        self.confirmed = False
 
     def level(self, floor: float) -> tuple[float, float]:
         """Return the standard deviation of one value, and its degrees of freedom, where rounding alone costs `floor`."""

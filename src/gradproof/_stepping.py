@@ -42,10 +42,12 @@ SMALL_NOISE: Final = 1e-6
 """A deterministic plateau above this times |J| is looked at a third time: it may be a high frequency."""
 ENOUGH_DEGREES: Final = 4.0
 """Degrees of freedom from which on the noise is well enough known for a display (Student's t is 7.2 at 0.002)."""
+FEW_QUANTA: Final = 100.0
+"""A cost that changes by fewer times its granularity is known by its granularity only."""
 DELICATE: Final = 30.0
 """A cost that changes by this many times its value over the parameters' scale feels the rounding of its arguments."""
-LONGEST: Final = 1.0e2
-"""Most that one look may lengthen the step by."""
+LONGEST: Final = 10 * math.pi**2
+"""Most that one look may lengthen the step by; no ratio of small numbers, as above."""
 ONE_SIDED_AMPLIFICATION: Final = 3.9
 """Standard deviation of the one-sided formula of order 3, over noise/step: √(11² + 18² + 9² + 2²)/6."""
 DISPLAY_ALPHA: Final = 1.0e-3
@@ -86,7 +88,7 @@ class StepSearch:
         self.backed_off = 0
         self.checked_between = False
         self.grained = False
-        self.looked_beyond = False
+        self.looked_beyond = 0
         self.kinked = False
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -101,35 +103,42 @@ class StepSearch:
             self.failed.append(step)
             self.open_side = 1 if math.isfinite(up) else -1 if math.isfinite(down) else self.open_side
             return None
-        return self.table(step, self.line([k * step for k in (-3, -2, -1, 0, 1, 2, 3)]))
+        steps = [k * step for k in (-3, -2, -1, 0, 1, 2, 3)]
+        return self.table(step, self.line(steps), self.line.changes(steps))
 
     def look_aside(self, step: float, side: int) -> Table | None:
         """Evaluate seven values on one side of 0."""
         step = shorten_mantissa(step)
-        values = self.line([side * k * step for k in range(POINTS)])
-        return self.table(step, values, side) if np.all(np.isfinite(values)) else None
+        steps = [side * k * step for k in range(POINTS)]
+        values = self.line(steps)
+        return self.table(step, values, self.line.changes(steps), side) if np.all(np.isfinite(values)) else None
 
-    def table(self, step: float, values: FloatArray, side: int = 0) -> Table:
+    def table(self, step: float, values: FloatArray, changes: FloatArray, side: int = 0) -> Table:
         slope = abs(float(values[-1] - values[0])) / (POINTS - 1) / step
         reading = read_table(
             values,
             self.line.magnitude(POINTS * step),
             self.line.unit_roundoff,
-            granularity=self.granularity(values),
+            granularity=self.granularity(values, changes),
             sensitivity=slope * self.scale,
             parameter_roundoff=self.line.parameter_roundoff,
+            changes=changes,
         )
-        return Table(step, values, reading, side)
+        return Table(step, values, changes, reading, side)
 
-    def granularity(self, values: FloatArray) -> float:
+    def granularity(self, values: FloatArray, changes: FloatArray) -> float:
         """Return the spacing of the cost's values where a table shows it as noise: multiples of a step are no rounding."""
         spacing = self.line.granularity
+        if spacing > 0 and float(np.max(np.abs(changes))) <= FEW_QUANTA * spacing:
+            return spacing
         seen = [values, *(table.values for table in (*self.suspects, *self.good))]
         return spacing if spacing > 0 and any(roughness(v) >= 0.02 * spacing for v in seen) else 0.0
 
     def reread(self) -> None:
         """The granularity of the cost has come to light: read all tables again with it."""
-        tables = [self.table(table.step, table.values, table.side) for table in (*self.good, *self.suspects)]
+        tables = [
+            self.table(table.step, table.values, table.changes, table.side) for table in (*self.good, *self.suspects)
+        ]
         self.good = [table for table in tables if not table.reading.high]
         self.suspects = [table for table in tables if table.reading.high]
         self.too_long = min((table.step for table in self.suspects), default=math.inf)
@@ -177,7 +186,7 @@ class StepSearch:
 
     def after(self, table: Table) -> float:
         """Judge a table; return the next step to look at, 0 for enough."""
-        if not self.grained and self.granularity(table.values) > 0:
+        if not self.grained and self.granularity(table.values, table.changes) > 0:
             self.grained = True
             self.suspects.append(table)
             self.reread()
@@ -296,9 +305,12 @@ class StepSearch:
             factor = (3 * noise / reading.coefficients[-1]) ** (1 / 6)
             shorter = table.step * min(max(factor, SHORTEN), 0.5)
             return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter
-        if reading.stuck and self.suspects and not self.looked_beyond:
-            self.looked_beyond = True  # constant here, jumps there: a coarse granularity shows at a longer step
-            return 10 * max(other.step for other in self.suspects)
+        if reading.stuck and self.suspects and self.looked_beyond < 2:
+            # Constant here, jumps there: a granularity shows at a longer step, or at one between. Another cost is flat
+            # here and kinked there.
+            self.looked_beyond += 1
+            steps = [other.step for other in self.suspects]
+            return 10 * max(steps) if self.looked_beyond == 1 else math.sqrt(table.step * min(steps))
         longer = table.step * (LONGEST if reading.stuck else min(reading.room(), LONGEST))
         if longer < 2.5 * table.step or longer >= 0.5 * self.too_long or self.lengthened >= 3:
             return 0.0

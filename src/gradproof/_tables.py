@@ -51,6 +51,9 @@ class Line(Protocol):
     def __call__(self, steps: Sequence[float]) -> FloatArray:
         """Return φ(t) − φ(0) for each t; NaN where the cost could not be evaluated."""
 
+    def changes(self, steps: Sequence[float]) -> FloatArray:
+        """Return J(θ + t v) − J(θ) itself, nothing taken off, for steps that were asked for before."""
+
     @property
     def granularity(self) -> float:
         """Spacing of the cost's values where it is visibly rounded, else 0."""
@@ -65,6 +68,7 @@ class Table:
 
     step: float
     values: FloatArray
+    changes: FloatArray
     reading: Reading
     side: int = 0
 

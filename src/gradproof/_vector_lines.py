@@ -102,6 +102,10 @@ class Projection:
             result.append(math.nan if found is None else float(self.weights @ found[0]))
         return np.array(result)
 
+    def changes(self, steps: Sequence[float]) -> FloatArray:
+        """Return the function's own changes; what is claimed is part of them here."""
+        return self(steps)
+
     def magnitude(self, reach: float) -> float:
         """Return the largest size that was rounded within reach."""
         return max((r for t, r in self.roundings.items() if abs(t) <= reach), default=0.0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from known_lines import KnownLine
 
 from gradproof import Reason, Verdict, check_gradient
 from gradproof._certificate import SPREAD_OF_A_GROUP, Certifier, group_blocks
@@ -93,37 +94,12 @@ def test_the_root_mean_square_neither_overflows_nor_vanishes(size):
 
 
 # ------------------------------------------------------------------------------------------ the lines
-class ExactLine:
-    """A discrepancy that is known in closed form; values are kept."""
-
-    unit_roundoff = parameter_roundoff = 2.0**-53
-    granularity = shortest = 0.0
-
-    def __init__(self, function):
-        self.function = function
-        self.asked = set()
-
-    @property
-    def evaluations(self):
-        return len(self.asked)
-
-    def magnitude(self, reach):
-        return 1.0
-
-    def __call__(self, steps):
-        self.asked.update(set(steps) - {0.0})
-        return np.array([self.function(t) for t in steps])
-
-    def repeat(self):
-        return 0.0
-
-
 def certifier(function_of, *, alpha=1e-6, seed=1, size=3):
     """Return a certifier of one block, and the list of (direction, line) that it makes."""
     made = []
 
     def line_of(direction):
-        line = ExactLine(function_of(direction.component(0, (size,))))
+        line = KnownLine(function_of(direction.component(0, (size,))))
         made.append((direction, line))
         return line
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from known_lines import KnownLine
 from scipy import stats
 
 from gradproof._differences import careful_derivative, first_line, later_line
@@ -15,40 +16,6 @@ from gradproof._noise import Pool
 
 SHORT = 0.3
 """The scale that a certificate gives to a first line."""
-
-
-class PlainLine:
-    """φ in closed form, which counts its evaluations and notes every step that it was asked for."""
-
-    unit_roundoff = 2.0**-53
-    granularity = 0.0
-    parameter_roundoff = 2.0**-53
-    shortest = 0.0
-
-    def __init__(self, function, *, size=1.0, noise=0.0):
-        self.function, self.size, self.noise = function, size, noise
-        self.rng = np.random.default_rng(5)
-        self.known = {0.0: 0.0}
-
-    @property
-    def evaluations(self):
-        return len(self.known) - 1
-
-    @property
-    def steps(self):
-        return sorted({abs(t) for t in self.known} - {0.0})
-
-    def magnitude(self, reach):
-        return self.size
-
-    def __call__(self, steps):
-        for t in steps:
-            if t not in self.known:
-                self.known[t] = self.function(t) - self.function(0.0) + self.noise * self.rng.standard_normal()
-        return np.array([self.known[t] for t in steps])
-
-    def repeat(self):
-        return abs(self.noise * self.rng.standard_normal())
 
 
 SMOOTH = {
@@ -62,7 +29,7 @@ SMOOTH = {
 
 def calibrated(function, **options):
     pool = Pool()
-    line = PlainLine(function, **options)
+    line = KnownLine(function, **options)
     estimate, calibration = first_line(line, 1e-9, pool, max_evaluations=34, scale=SHORT)
     return estimate, calibration, pool
 
@@ -87,7 +54,7 @@ def test_a_later_line_takes_four(name):
     function, derivative = SMOOTH[name]
     _, calibration, pool = calibrated(residual(function, derivative))
     # Another direction of the same cost: the same function, a little slower and scaled.
-    line = PlainLine(residual(lambda t: 0.7 * function(0.9 * t), 0.63 * derivative))
+    line = KnownLine(residual(lambda t: 0.7 * function(0.9 * t), 0.63 * derivative))
     estimate = later_line(line, calibration, pool)
     assert estimate.evaluations == line.evaluations == 4
     assert abs(estimate.value) <= estimate.error_bar
@@ -97,7 +64,7 @@ def test_a_later_line_takes_four(name):
 def test_both_together_are_eleven_with_the_point_itself():
     function, derivative = SMOOTH["sine"]
     first, calibration, pool = calibrated(residual(function, derivative))
-    later = later_line(PlainLine(residual(function, derivative)), calibration, pool)
+    later = later_line(KnownLine(residual(function, derivative)), calibration, pool)
     assert 1 + first.evaluations + later.evaluations == 11
 
 
@@ -106,7 +73,7 @@ def test_a_later_line_covers_the_derivative_of_its_own_function(phase, rate, amp
     _, calibration, pool = calibrated(residual(*SMOOTH["sine"]))
     truth = amplitude * rate * math.cos(phase)
     estimate = later_line(
-        PlainLine(lambda t: amplitude * math.sin(rate * t + phase)), calibration, pool, expect_zero=False
+        KnownLine(lambda t: amplitude * math.sin(rate * t + phase)), calibration, pool, expect_zero=False
     )
     # The step was chosen for rate 1: up to a rate of 3 the fifth derivative is 243 times as large.
     allowance = estimate.error_bar + 3 * 243 * estimate.truncation_error
@@ -118,7 +85,7 @@ def test_a_later_line_covers_the_derivative_of_its_own_function(phase, rate, amp
 def test_a_calibration_that_no_longer_fits_is_noticed_and_mended_along_the_same_line():
     _, calibration, pool = calibrated(residual(*SMOOTH["sine"]))
     faster = 40.0  # the fourth difference is 2.6 million times as large
-    line = PlainLine(lambda t: math.sin(faster * t + 0.3) / faster - math.cos(0.3) * t)
+    line = KnownLine(lambda t: math.sin(faster * t + 0.3) / faster - math.cos(0.3) * t)
     estimate = later_line(line, calibration, pool)
     assert "times" in estimate.method
     assert line.evaluations > 4
@@ -131,7 +98,7 @@ def test_a_calibration_that_no_longer_fits_is_noticed_and_mended_along_the_same_
 def test_four_values_at_the_old_step_would_have_been_off():
     _, calibration, _ = calibrated(residual(*SMOOTH["sine"]))
     h = calibration.step
-    e = PlainLine(lambda t: math.sin(40 * t + 0.3) / 40 - math.cos(0.3) * t)([-2 * h, -h, h, 2 * h])
+    e = KnownLine(lambda t: math.sin(40 * t + 0.3) / 40 - math.cos(0.3) * t)([-2 * h, -h, h, 2 * h])
     assert abs(float(e @ [1, -8, 8, -1]) / (12 * h)) > 1e-8
 
 
@@ -145,7 +112,7 @@ def kinked(distance, jump, side=1):
 @pytest.mark.parametrize("place", [0.3, 0.9, 1.1, 1.9])
 def test_a_kink_crossing_is_measured_again_along_the_same_line(place, side):
     _, calibration, pool = calibrated(residual(*SMOOTH["sine"]))
-    line = PlainLine(kinked(place * calibration.step, 0.5, side))
+    line = KnownLine(kinked(place * calibration.step, 0.5, side))
     estimate = later_line(line, calibration, pool)
     assert "times" in estimate.method
     assert estimate.step <= calibration.step / 8
@@ -155,21 +122,21 @@ def test_a_kink_crossing_is_measured_again_along_the_same_line(place, side):
 def test_without_a_second_look_a_kink_crossing_would_look_like_a_mistake():
     _, calibration, pool = calibrated(residual(*SMOOTH["sine"]))
     h = calibration.step
-    e = PlainLine(kinked(0.3 * h, 0.5))([-2 * h, -h, h, 2 * h])
+    e = KnownLine(kinked(0.3 * h, 0.5))([-2 * h, -h, h, 2 * h])
     value = float(e @ [1, -8, 8, -1]) / (12 * h)
-    assert abs(value) > 1e6 * later_line(PlainLine(residual(*SMOOTH["sine"])), calibration, pool).error_bar
+    assert abs(value) > 1e6 * later_line(KnownLine(residual(*SMOOTH["sine"])), calibration, pool).error_bar
 
 
 def test_a_kink_beyond_the_step_is_not_seen_and_costs_nothing():
     _, calibration, pool = calibrated(residual(*SMOOTH["sine"]))
-    line = PlainLine(kinked(2.1 * calibration.step, 0.5))
+    line = KnownLine(kinked(2.1 * calibration.step, 0.5))
     assert later_line(line, calibration, pool).evaluations == 4
 
 
 def test_a_wrong_gradient_is_no_kink_and_its_value_is_kept():
     function, derivative = SMOOTH["sine"]
     _, calibration, pool = calibrated(residual(function, derivative))
-    line = PlainLine(residual(function, 1.5 * derivative))
+    line = KnownLine(residual(function, 1.5 * derivative))
     estimate = later_line(line, calibration, pool)
     assert estimate.value == pytest.approx(-0.5 * derivative, rel=1e-9)
     assert estimate.kink is None
@@ -179,7 +146,7 @@ def test_a_wrong_gradient_is_no_kink_and_its_value_is_kept():
 def test_a_wrong_gradient_is_confirmed_at_another_step_unless_a_search_expects_it():
     function, derivative = SMOOTH["sine"]
     _, calibration, pool = calibrated(residual(function, derivative))
-    doubted, expected = (PlainLine(residual(function, 1.5 * derivative)) for _ in range(2))
+    doubted, expected = (KnownLine(residual(function, 1.5 * derivative)) for _ in range(2))
     later_line(doubted, calibration, pool)
     later_line(expected, calibration, pool, expect_zero=False)
     assert doubted.evaluations == 8
@@ -207,7 +174,7 @@ def test_the_noise_of_a_cost_is_carried_from_the_first_line_to_the_later_ones():
     _, calibration, pool = calibrated(residual(function, derivative), noise=1e-9)
     assert 2e-10 < pool.level(1e-16)[0] < 5e-9
     quiet = Pool()
-    line = PlainLine(residual(function, derivative), noise=1e-9)
+    line = KnownLine(residual(function, derivative), noise=1e-9)
     assert later_line(line, calibration, pool).error_bar > 100 * later_line(line, calibration, quiet).roundoff_error
 
 
@@ -221,8 +188,7 @@ def test_later_lines_of_a_noisy_cost_are_covered(noise):
     function, derivative = SMOOTH["sine"]
     trials, missed = 400, 0
     for seed in range(trials):
-        first, later = (PlainLine(residual(function, derivative), noise=noise) for _ in range(2))
-        first.rng, later.rng = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
+        first, later = (KnownLine(residual(function, derivative), noise=noise, seed=[seed, k]) for k in (0, 1))
         pool = Pool()
         _, calibration = first_line(first, 1e-9, pool, max_evaluations=34, scale=SHORT)
         estimate = later_line(later, calibration, pool, expect_zero=False)
@@ -236,7 +202,7 @@ def test_a_zero_function_is_no_special_trouble():
     assert estimate.value == 0
     assert math.isfinite(estimate.error_bar)
     if calibration is not None:
-        assert later_line(PlainLine(lambda t: 0.0, size=0.0), calibration, pool).value == 0
+        assert later_line(KnownLine(lambda t: 0.0, size=0.0), calibration, pool).value == 0
 
 
 def test_a_line_on_which_nothing_can_be_evaluated_is_not_trusted():
@@ -251,20 +217,20 @@ def test_a_line_on_which_nothing_can_be_evaluated_is_not_trusted():
 @pytest.mark.parametrize("name", SMOOTH)
 def test_a_careful_derivative_does_not_depend_on_the_unit(name, scale):
     function, derivative = SMOOTH[name]
-    estimate = careful_derivative(PlainLine(lambda t: function(t / scale)), scale)
+    estimate = careful_derivative(KnownLine(lambda t: function(t / scale)), scale)
     assert abs(estimate.value - derivative / scale) <= estimate.error_bar
     assert estimate.error_bar <= 1e-9 * abs(derivative / scale)
 
 
 def test_a_target_stops_the_search_early():
     function, _ = SMOOTH["sine"]
-    content, thorough = PlainLine(function), PlainLine(function)
+    content, thorough = KnownLine(function), KnownLine(function)
     careful_derivative(content, 1.0, target=1e-3)
     careful_derivative(thorough, 1.0)
     assert content.evaluations == 6 < thorough.evaluations
 
 
 def test_no_look_is_begun_past_the_most_evaluations():
-    line = PlainLine(lambda t: math.sin(t), noise=1e-3)
+    line = KnownLine(lambda t: math.sin(t), noise=1e-3)
     careful_derivative(line, 1.0, max_evaluations=13)
     assert line.evaluations <= 13 + 6

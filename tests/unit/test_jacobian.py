@@ -146,7 +146,52 @@ def test_nested_blocks_are_named_output_by_parameter(rng):
 def test_a_right_sparse_jacobian_is_certified(rng, seed):
     report = gradproof.check_jacobian(broyden, broyden_jacobian, rng.standard_normal(2000), seed=seed)
     assert report.verdict is Verdict.CORRECT
-    assert report.evaluations <= 30
+    assert report.evaluations <= 60  # two lines, and three groups of columns
+
+
+def test_an_entry_of_a_pattern_that_its_row_and_its_norm_mask_is_found_by_column_groups(rng):
+    x = rng.standard_normal(400)
+    small = 1e-6
+
+    def function(p):
+        y = 1e3 * np.sin(p)
+        y[1:] += small * p[:-1] ** 2
+        return y
+
+    def jacobian(p):
+        return sparse.diags([small * 2 * p[:-1], 1e3 * np.cos(p)], [-1, 0], format="csr")
+
+    assert gradproof.check_jacobian(function, jacobian, x, seed=1).verdict is Verdict.CORRECT
+    wrong = jacobian(x)
+    wrong[8, 7] *= 2
+    assert gradproof.check_jacobian(function, wrong, x, seed=1, strategy="certificate").verdict is Verdict.CORRECT
+    report = gradproof.check_jacobian(function, wrong, x, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert [entry.index for entry in report.coordinates] == [(8, 7)]
+
+
+def test_columns_of_a_band_form_as_many_groups_as_it_has_diagonals():
+    from gradproof._column_groups import column_groups
+
+    n = 50
+    band = sparse.diags([np.ones(n - 1), np.ones(n), np.ones(n - 1)], [-1, 0, 1], format="csr")
+    groups = column_groups(band, 10)
+    assert groups.max() == 2
+    for row in range(n):
+        own = groups[band[[row], :].indices]
+        assert len(set(own)) == len(own)
+    assert column_groups(band, 2) is None
+    assert column_groups(sparse.csr_array(np.ones((3, 5))), 4) is None
+    assert column_groups(sparse.csr_array((3, 5)), 1).tolist() == [0] * 5
+
+
+def test_the_coordinates_of_a_large_sparse_matrix_are_measured_in_groups(rng):
+    x = rng.standard_normal(20_000)
+    J = broyden_jacobian(x)
+    assert gradproof.check_jacobian(broyden, J, x, seed=1, strategy="coordinates").verdict is Verdict.CORRECT
+    J[11, 12] = -1.99
+    report = gradproof.check_jacobian(broyden, J, x, seed=1, strategy="coordinates")
+    assert [entry.index for entry in report.coordinates] == [(11, 12)]
 
 
 def test_a_wrong_entry_among_a_hundred_thousand_squared_is_named(rng):

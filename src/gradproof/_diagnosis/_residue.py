@@ -94,6 +94,8 @@ def _zero_slices(shaped: FloatArray, count: int) -> str | None:
 def low_precision(evidence: Evidence, measurements: Measurements, *, stored_only: bool = False) -> Finding | None:
     """The claim is representable in a lower precision than its own, or off by a few roundings of one."""
     size = float(np.linalg.norm(measurements.claimed))
+    if size == 0:  # or so small that its square is
+        return None
     relative = measurements.residual_norm / size
     own = UNIT_ROUNDOFF.get(evidence.dtypes[measurements.block], UNIT_ROUNDOFF["float64"])
     for precision in sorted(SIGNIFICAND_BITS, key=UNIT_ROUNDOFF.__getitem__, reverse=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
-from gradproof._comparison import Change, Kind
+from gradproof._comparison import NEW_KINDS, Change, Kind
 from gradproof._results import Verdict
 from gradproof.reports._layout import safe, shorten, wrap
 from gradproof.reports._numbers import count, short
@@ -44,7 +44,7 @@ def _headline(changes: Sequence[Change], checks: int) -> str:
     )
     kinds: dict[str, Callable[[Change], bool]] = {
         "certified now": lambda change: change.kind is Kind.MENDED,
-        "new": lambda change: change.before is None,
+        "new": lambda change: change.kind in NEW_KINDS.values(),
         "gone": lambda change: change.kind is Kind.GONE,
     }
     told = [(len({c.check for c in changes if fits(c) and not c.block}), what) for what, fits in kinds.items()]

@@ -1,0 +1,355 @@
+"""What the certificate promises, tested at a stated level; and beside each promise a broken method that fails its test.
+
+A promise is rejected only where what is seen has a probability below LEVEL if the promise holds. Residuals are planted
+3 % outside the tolerance, or 3 % inside, where a method that cuts corners is caught soonest.
+"""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+
+import numpy as np
+import pytest
+from certificate import logistic, network
+from known_lines import KnownLine
+from scipy import stats
+
+from gradproof import Verdict, check_gradient
+from gradproof._certificate import Certifier
+from gradproof._decision import Member
+from gradproof._noise import Pool
+from gradproof._statistics import (
+    chi_square_lower_quantile,
+    chi_square_upper_quantile,
+    norm_lower_bound,
+    norm_upper_bound,
+    residual_possible,
+)
+
+pytestmark = pytest.mark.calibration
+
+LEVEL = 1e-3
+ALPHA = 0.1
+TOLERANCE = 1e-4
+TRIALS = 20_000
+FEWER = 1_000
+"""Trials that a broken method is given to fail in."""
+LOOKS = 6
+"""Lines in most trials: α/(m(m − 1)) leaves 1/LOOKS of α for all of the later looks, which FEWER trials are given."""
+
+
+def too_many(failures, trials, promised):
+    """Say whether so many failures refute a failure rate of at most `promised`, at LEVEL (exact binomial test)."""
+    return stats.binomtest(failures, trials, promised, alternative="greater").pvalue < LEVEL
+
+
+# ------------------------------------------------------------------------------------------ trials without a cost
+def exact_line(slope, jump=0.0):
+    """The line t ↦ r·v t + t³/1000 of a residual r that is known; with a kink beside the point, if wanted."""
+    return KnownLine(lambda t: slope * t + 1e-3 * t**3 + jump * max(t - 1e-5, 0.0))
+
+
+def normal(direction, block, size):
+    return direction.component(block, (size,))
+
+
+def signs(direction, block, size):
+    return np.sign(direction.component(block, (size,)))
+
+
+def always_the_same(direction, block, size):
+    return np.random.default_rng([direction.seed, block]).standard_normal(size)
+
+
+def two_equal_entries(trial):
+    return [np.array([1.0, 1.0, 0.0, 0.0, 0.0])]
+
+
+def shapes_of_residuals(trial):
+    """Draw the residuals of the blocks, of norm 1 where there is one: dense, sparse, or in one block of three."""
+    rng = np.random.default_rng([trial, 5])
+    kind = trial % 4
+    if kind == 0:
+        return [rng.standard_normal(5)]
+    if kind == 1:
+        return [np.eye(5)[rng.integers(5)]]
+    if kind == 2:
+        return two_equal_entries(trial)
+    return [np.zeros(3), rng.standard_normal(2), np.zeros(1)]
+
+
+def verdict_of(trial, residuals, *, draw=normal, looks=LOOKS, alpha=ALPHA):
+    """Run the sequential certificate of blocks of norm 1, whose residuals are known."""
+    blocks = len(residuals)
+
+    def line_of(direction):
+        return exact_line(sum(float(r @ draw(direction, b, r.size)) for b, r in enumerate(residuals) if r.any()))
+
+    members = [Member(b, 1.0, 1.0) for b in range(blocks)]
+    certifier = Certifier(members, line_of, blocks, seed=trial, stream=0, alpha=alpha, pool=Pool())
+    return certifier.run([TOLERANCE] * blocks, looks)
+
+
+def outside(trial, shapes=shapes_of_residuals):
+    """Residuals of which one block has 3 % more than the tolerance allows."""
+    return [1.03 * residual_possible(TOLERANCE, 1.0) * r / (np.linalg.norm(r) or 1.0) for r in shapes(trial)]
+
+
+def false_correct(trials, shapes=shapes_of_residuals, **options):
+    return sum(verdict_of(trial, outside(trial, shapes), **options) is Verdict.CORRECT for trial in range(trials))
+
+
+def test_errors_just_outside_the_tolerance_are_correct_with_probability_alpha_at_most():
+    assert not too_many(false_correct(TRIALS), TRIALS, ALPHA)
+
+
+def test_later_looks_do_not_add_up_to_more():
+    assert not too_many(false_correct(FEWER // 2, looks=48), FEWER // 2, ALPHA)
+
+
+def test_two_equal_errors_are_no_harder_to_see_than_others():
+    assert not too_many(false_correct(FEWER, two_equal_entries), FEWER, ALPHA)
+
+
+@pytest.mark.parametrize("draw", [signs, always_the_same], ids=["signs", "one direction"])
+def test_other_directions_would_miss_them_more_often(draw):
+    # Signs ±1 cancel on every second line; one direction is seen to be the same however often it is asked.
+    assert too_many(false_correct(FEWER, two_equal_entries, draw=draw), FEWER, ALPHA)
+
+
+def test_the_quantile_of_the_other_tail_would_miss_errors_more_often(monkeypatch):
+    monkeypatch.setattr("gradproof._statistics.chi_square_lower_quantile", chi_square_upper_quantile)
+    assert too_many(false_correct(FEWER), FEWER, ALPHA)
+
+
+def test_the_mean_in_place_of_a_quantile_would_miss_errors_more_often(monkeypatch):
+    monkeypatch.setattr("gradproof._statistics.chi_square_lower_quantile", lambda degrees, alpha: float(degrees))
+    assert too_many(false_correct(FEWER), FEWER, ALPHA)
+
+
+def test_alpha_spent_at_every_look_would_miss_errors_more_often(monkeypatch):
+    monkeypatch.setattr("gradproof._decision.alpha_for_correct", lambda alpha, lines: alpha)
+    assert too_many(false_correct(FEWER, looks=16), FEWER, ALPHA)
+
+
+# ------------------------------------------------------------------------------------------ lines that cross kinks
+class Replacing(Certifier):
+    """A certificate that throws a line away where it had to be measured again, and draws another."""
+
+    def take(self, estimate, direction):
+        if not any(times in estimate.method for times in ("3 times", "4 times")):
+            super().take(estimate, direction)
+
+
+def calibrated():
+    first = Certifier([Member(0, 1.0, 1.0)], lambda _: exact_line(0.0), 1, seed=0, stream=0, alpha=ALPHA, pool=Pool())
+    first.measure([TOLERANCE])
+    return first.calibration
+
+
+def false_correct_with_kinks(kind, trials):
+    """Count CORRECT where the faulty unit's kink is crossed by the lines that would show its fault."""
+    calibration = calibrated()
+    size = 1.03 * residual_possible(TOLERANCE, 1.0)
+    wrong = 0
+    for trial in range(trials):
+
+        def line_of(direction):
+            slope = size * float(direction.component(0, (1,))[0])
+            return exact_line(slope, 0.5 if abs(slope) > 0.4 * size else 0.0)
+
+        certifier = kind([Member(0, 1.0, 1.0)], line_of, 1, seed=trial, stream=0, alpha=ALPHA, pool=Pool())
+        certifier.calibration = calibration
+        wrong += certifier.run([TOLERANCE], LOOKS) is Verdict.CORRECT
+    return wrong
+
+
+def test_lines_measured_again_keep_the_promise():
+    assert not too_many(false_correct_with_kinks(Certifier, FEWER), FEWER, ALPHA)
+
+
+def test_lines_replaced_by_fresh_ones_would_not():
+    assert too_many(false_correct_with_kinks(Replacing, FEWER), FEWER, ALPHA)
+
+
+# ------------------------------------------------------------------------------------------ never WRONG inside
+def false_wrong(trials, blocks=3):
+    """Count WRONG where every block has 0.97 of what the tolerance makes possible."""
+    found = 0
+    for trial in range(trials):
+        rng = np.random.default_rng([trial, 6])
+        residuals = [rng.standard_normal(2) for _ in range(blocks)]
+        residuals = [0.97 * residual_possible(TOLERANCE, 1.0) * r / np.linalg.norm(r) for r in residuals]
+        found += verdict_of(trial, residuals, looks=12) is Verdict.WRONG
+    return found
+
+
+def test_errors_just_inside_the_tolerance_in_every_block_are_wrong_with_probability_alpha_at_most():
+    assert not too_many(false_wrong(2 * FEWER), 2 * FEWER, ALPHA)
+
+
+def test_the_limit_of_one_block_for_all_of_them_would_be_wrong_more_often(monkeypatch):
+    possible = Member.possible
+    monkeypatch.setattr(Member, "possible", lambda self, tolerance: possible(self, tolerance) / math.sqrt(12))
+    assert too_many(false_wrong(FEWER // 4, blocks=12), FEWER // 4, ALPHA)
+
+
+def test_the_quantile_of_the_other_tail_would_be_wrong_more_often(monkeypatch):
+    monkeypatch.setattr("gradproof._statistics.chi_square_upper_quantile", chi_square_lower_quantile)
+    assert too_many(false_wrong(FEWER // 4), FEWER // 4, ALPHA)
+
+
+# ------------------------------------------------------------------------------------------ the bounds themselves
+LINES = (1, 2, 5, 20)
+
+
+def missed_bounds(lines, alpha, trials, *, noise=0.0):
+    """Count norms above their upper bound, and below their lower one; the norm is 1."""
+    rng = np.random.default_rng([lines, 7])
+    high = low = 0
+    for values in rng.standard_normal((trials, lines)) + noise * rng.standard_normal((trials, lines)):
+        high += norm_upper_bound(list(values), [0.0] * lines, alpha) < 1
+        low += norm_lower_bound(list(np.abs(values)), alpha) > 1
+    return high, low
+
+
+@pytest.mark.parametrize("lines", LINES)
+def test_both_bounds_miss_with_probability_alpha_and_are_no_wider_than_that(lines):
+    for missed in missed_bounds(lines, 0.05, 4000):
+        assert not too_many(missed, 4000, 0.05)
+        assert not too_many(4000 - missed, 4000, 0.95)  # sharp: an honest bound need not be wide
+
+
+@pytest.mark.parametrize("lines", LINES)
+def test_noise_that_is_independent_never_makes_the_upper_bound_miss_more_often(lines):
+    high, _ = missed_bounds(lines, 0.05, 2000, noise=1.0)
+    assert not too_many(high, 2000, 0.05)
+
+
+def test_noise_makes_a_lower_bound_miss_that_does_not_allow_for_it():
+    _, low = missed_bounds(5, 0.05, 2000, noise=1.0)
+    assert too_many(low, 2000, 0.05)
+
+
+# ------------------------------------------------------------------------------------------ through check_gradient
+def planted(trial, share, tolerance, size=12):
+    """A cost, a point and a claim whose relative difference is a share of the tolerance; and that difference."""
+    rng = np.random.default_rng([trial, 8])
+    point = rng.standard_normal(size)
+    true, error = np.cos(point), rng.standard_normal(size)
+    error *= 2 * share * tolerance * np.linalg.norm(true) / np.linalg.norm(error)
+    claimed = true + error
+    difference = float(np.linalg.norm(claimed - true) / (np.linalg.norm(claimed) + np.linalg.norm(true)))
+    return (lambda x: float(np.sum(np.sin(x))), point, claimed), difference
+
+
+def checked(trial, share, tolerance, **options):
+    problem, difference = planted(trial, share, tolerance)
+    report = check_gradient(*problem, tolerance=tolerance, strategy="certificate", seed=trial, **options)
+    return report, difference
+
+
+def test_a_check_of_errors_just_outside_is_correct_with_probability_alpha_at_most():
+    trials = 300
+    correct = 0
+    for trial in range(trials):
+        report, difference = checked(trial, 1.03, TOLERANCE, confidence=1 - ALPHA)
+        assert difference > 1.02 * TOLERANCE
+        correct += report.verdict is Verdict.CORRECT
+    assert not too_many(correct, trials, ALPHA)
+
+
+def test_a_check_of_errors_just_inside_is_wrong_with_probability_alpha_at_most():
+    trials = 300
+    verdicts = [checked(trial, 0.97, TOLERANCE, confidence=1 - ALPHA)[0].verdict for trial in range(trials)]
+    assert not too_many(sum(verdict is Verdict.WRONG for verdict in verdicts), trials, ALPHA)
+
+
+def outside_the_interval(trials, shares, tolerance, **options):
+    """Count the printed intervals, of the whole and of its block, that do not hold the true difference."""
+    missed = 0
+    for trial in range(trials):
+        report, difference = checked(trial, shares[trial % len(shares)], tolerance, **options)
+        for stated in (report.difference, report.blocks[0].difference):
+            if not stated.lower <= difference * (1 + 1e-9) or not difference * (1 - 1e-9) <= stated.upper:
+                missed += 1
+                break
+    return missed
+
+
+def test_at_the_default_confidence_the_printed_interval_holds_in_all_of_two_thousand_runs():
+    assert outside_the_interval(2000, (1e-4, 1e-3, 0.01, 0.02, 0.05), 1e-2) == 0
+
+
+def test_it_holds_for_wrong_gradients_too():
+    assert outside_the_interval(150, (30, 100, 1e3, 1e4), 1e-6) == 0
+
+
+def test_at_a_low_confidence_it_misses_as_often_as_is_allowed():
+    assert not too_many(outside_the_interval(1000, (0.01, 0.1), 1e-2, confidence=1 - ALPHA), 1000, ALPHA)
+
+
+def test_an_interval_without_a_quantile_would_miss(monkeypatch):
+    def too_narrow(values, truncations, alpha):
+        return norm_upper_bound(values, truncations, 0.5)
+
+    monkeypatch.setattr("gradproof._decision.norm_upper_bound", too_narrow)
+    assert outside_the_interval(50, (1e-3, 0.01), 1e-2) > 0
+
+
+# ------------------------------------------------------------------------------------------ what it costs
+SEEDS = 20
+
+
+def evaluations(build, size, name):
+    counts = []
+    for seed in range(SEEDS):
+        cost, point, gradient = build(size, seed, name)
+        report = check_gradient(cost, point, gradient, strategy="certificate", tolerance=1e-7, seed=seed)
+        assert report.verdict is Verdict.CORRECT
+        counts.append(report.evaluations)
+    return np.median(counts)
+
+
+@pytest.mark.parametrize("size", [10**2, 10**3, 10**4, 10**5])
+@pytest.mark.parametrize(
+    ("name", "build", "most"), [("tanh", network, 12), ("logistic", logistic, 12), ("ReLU", network, 25)]
+)
+def test_a_right_gradient_is_certified_in_a_dozen_evaluations_whatever_its_size(name, build, most, size):
+    assert evaluations(build, size, name) <= most
+
+
+def peak_in_vectors(blocks, wrong):
+    """Return the peak memory of a check beyond the claim and the point, in vectors of all parameters."""
+    size = 10**5 if wrong else 10**6
+    rng = np.random.default_rng(0)
+    point = {f"w{b}": rng.standard_normal(size // blocks) for b in range(blocks)}
+    claimed = {name: 2 * values for name, values in point.items()}
+    if wrong:
+        claimed["w0"] *= 1.5
+
+    def cost(p):
+        return sum(float(values @ values) for values in p.values())
+
+    check_gradient(cost, {"w0": np.ones(3)}, {"w0": np.full(3, 3.0 if wrong else 2.0)}, seed=0)  # what is imported late
+    tracemalloc.start()
+    try:
+        report = check_gradient(cost, point, claimed, strategy="certificate", seed=0)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert report.verdict is (Verdict.WRONG if wrong else Verdict.CORRECT)
+    return peak / (8 * size)
+
+
+@pytest.mark.xfail(reason="a direction, the displaced point and their temporaries come to more than four")
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+@pytest.mark.parametrize("blocks", [1, 10])
+def test_a_check_takes_no_more_than_four_vectors_beside_claim_and_point(blocks, wrong):
+    assert peak_in_vectors(blocks, wrong) <= 4.0
+
+
+def test_memory_does_not_grow_with_the_lines():
+    # A hundred evaluations and more: none of their points is kept.
+    assert peak_in_vectors(1, wrong=True) <= 7.0
