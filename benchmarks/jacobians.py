@@ -78,8 +78,7 @@ def problems():
         yield f"Elec, {electrons} electrons", "gradient", elec.fun, elec.grad, elec.x0
         yield f"Elec, {electrons} electrons", "Hessian", elec.grad, elec.hess, elec.x0
         constraint = elec.constr
-        jac = lambda x, c=constraint: np.asarray(c.jac(x)) if not sparse.issparse(c.jac(x)) else c.jac(x)
-        yield f"Elec, {electrons} electrons", "Jacobian", constraint.fun, jac, elec.x0
+        yield f"Elec, {electrons} electrons", "Jacobian", constraint.fun, constraint.jac, elec.x0
 
 
 CHECKS = {"gradient": check_gradient, "Hessian": check_hessian, "HVP": check_hvp, "Jacobian": check_jacobian}
@@ -178,17 +177,23 @@ def promise(console, *, quick):
             error = np.outer(rng.standard_normal(m), rng.standard_normal(n))
             A = J + error * (2 * 1.03 * tolerance * np.linalg.norm(J) / np.linalg.norm(error))
             options = {"tolerance": tolerance, "confidence": 0.9, "seed": seed, "strategy": "certificate", "budget": 26}
-            function = lambda p, W=W: np.sin(W @ p)
-            if claim == "VJP":
-                report = check_vjp(function, lambda p, u, A=A: A.T @ u, x, **options)
-            elif claim == "JVP":
-                report = check_jvp(function, lambda p, v, A=A: A @ v, x, **options)
-            else:
-                report = check_jacobian(function, A, x, **options)
-            verdicts[report.verdict.name] += 1
+            verdicts[check_matrix(claim, W, A, x, options).verdict.name] += 1
         counts = (verdicts["CORRECT"], f"{verdicts['CORRECT'] / trials:.4f}", "0.1", verdicts["WRONG"], verdicts["INCONCLUSIVE"])
         table.add_row(claim, f"{trials:,}", *map(str, counts))
     console.print(table)
+
+
+def check_matrix(claim, W, A, x, options):
+    """Check A as the derivative of sin(W x), by way of one of the verbs."""
+
+    def function(p):
+        return np.sin(W @ p)
+
+    if claim == "VJP":
+        return check_vjp(function, lambda _, u: A.T @ u, x, **options)
+    if claim == "JVP":
+        return check_jvp(function, lambda _, v: A @ v, x, **options)
+    return check_jacobian(function, A, x, **options)
 
 
 TABLES = {"certified": certified, "mutants": mutants, "promise": promise}

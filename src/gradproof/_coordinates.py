@@ -22,8 +22,7 @@ from gradproof._statistics import chi_square_upper_quantile, difference_from_abo
 from gradproof._tables import REPRESENTED, Line, shorten_mantissa
 
 TWO_POINTS: Final = 1 / math.sqrt(2)
-FOUR_POINTS: Final = 0.950
-"""Standard deviations of the formulas of order 2 and 4, over noise/step."""
+"""Standard deviation of the formula of order 2, over noise/step."""
 CLAIM_ROUNDING: Final = 100.0
 CLAIM_ROUNDING_HALF: Final = 1000.0
 """A coordinate is not called wrong for less than this many roundings of its block's norm. In half precision the forward
@@ -40,6 +39,8 @@ STEADY: Final = 0.02
 """Two steps, no multiples of each other, that show the same discrepancy to this fraction confirm each other."""
 TWO_STEPS: Final = 2.2
 """Standard deviation of the formula on both steps, over noise/step."""
+SHORTER: Final = 1 / (10 * math.pi)
+"""How much shorter the step is at which a coordinate is asked again before it is measured with care."""
 RESWEEPS: Final = 4
 SAMPLE: Final = 3
 """Coordinates of a block that are looked at carefully before the block's step is blamed."""
@@ -164,9 +165,14 @@ class Exhaustive:
 
     def measure_two(self, b: int, j: int) -> Line:
         """Measure a coordinate with two values."""
-        measured, scale = self.blocks[b], float(self.scales[b][j])
         line = self.line(b, j)
-        step = self.step(b, line)
+        self.take_two(b, j, line, self.step(b, line))
+        return line
+
+    def take_two(self, b: int, j: int, line: Line, step: float) -> None:
+        """Take in what two values say of a coordinate."""
+        measured, scale = self.blocks[b], float(self.scales[b][j])
+        step = shorten_mantissa(step)
         up, down = line([step, -step])
         noise = self.noise(line, step)
         measured.discrepancy[j] = (up - down) / (2 * step) / scale
@@ -178,26 +184,6 @@ class Exhaustive:
         typical = float(np.linalg.norm(self.claimed[b])) / math.sqrt(self.claimed[b].size)
         jump = abs(up + down) / step / scale
         measured.jump[j] = jump if jump > BENT * max(abs(float(self.claimed[b][j])), typical) else 0.0
-        return line
-
-    def sweep_four(self, b: int, step: float) -> None:
-        """Measure every coordinate with four values at a longer step, which tells more where noise is what limits."""
-        measured, longest = self.blocks[b], step
-        for j in range(self.claimed[b].size):
-            if j in measured.kinks:
-                continue
-            scale = float(self.scales[b][j])
-            line = self.line(b, j)
-            step = shorten_mantissa(max(longest, REPRESENTED * line.shortest))
-            far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
-            value = (8 * (up - down) - (far_up - far_down)) / (12 * step)
-            correction = abs(value - (up - down) / (2 * step))
-            noise = self.noise(line, 2 * step)
-            spread = FOUR_POINTS * noise / step
-            truncation = 0.0 if correction <= 3 * spread else 0.1 * correction
-            if math.isfinite(value) and (spread + truncation) / scale < measured.spread[j] + measured.truncation[j]:
-                measured.discrepancy[j] = value / scale
-                measured.spread[j], measured.truncation[j] = spread / scale, truncation / scale
 
     # -- second look -------------------------------------------------------------------------------------------------
 
@@ -276,7 +262,11 @@ class Exhaustive:
         for j in suspects[:: max(len(suspects) // SAMPLE, 1)][: SAMPLE if several else 1]:
             if measured.wrong[j]:
                 continue
-            steps.append(self.judge_carefully(b, j, self.line(b, j)))
+            line = self.line(b, j)
+            if self.right_at_a_shorter_step(b, j, line):
+                steps.append(self.step(b, line))
+            else:
+                steps.append(self.judge_carefully(b, j, line))
             if measured.wrong[j] or measured.undecided[j] or j in measured.kinks:
                 return False
         if several and steps:
@@ -308,7 +298,18 @@ class Exhaustive:
                 measured.judged[j] = True
                 measured.wrong[j] = bool(self.proved(b)[j])
                 return
-        self.judge_carefully(b, j, line)
+        if not self.right_at_a_shorter_step(b, j, line):
+            self.judge_carefully(b, j, line)
+
+    def right_at_a_shorter_step(self, b: int, j: int, line: Line) -> bool:
+        """Say whether the claim fits at a much shorter step: then a kink beside the point was crossed, or truncation seen."""
+        measured = self.blocks[b]
+        kept = [array[j] for array in (measured.discrepancy, measured.spread, measured.failed, measured.jump)]
+        self.take_two(b, j, line, max(SHORTER * self.step(b, line), REPRESENTED * line.shortest))
+        if not self.suspicious(b)[j] and measured.jump[j] == 0:
+            return True
+        measured.discrepancy[j], measured.spread[j], measured.failed[j], measured.jump[j] = kept
+        return False
 
     def judge_carefully(self, b: int, j: int, line: Line) -> float:
         """Measure a coordinate as well as it can be; at a kink, ask whether the claim is one of its slopes.

@@ -25,7 +25,7 @@ from gradproof._settings import (
 from gradproof._statistics import difference_from_below
 from gradproof._study import BlockState, Study
 
-SHORTEST_TWO_POINT_STEP: Final = 3e-5
+SHORTEST_TWO_POINT_STEP: Final = 1e-5
 """However small the tolerance is, two values at a shorter step tell less of it, not more."""
 ENOUGH_FOR_COORDINATES: Final = 8.0
 """Degrees of freedom of the noise below which the bars of single coordinates would be needlessly wide."""
@@ -62,9 +62,6 @@ class Enumeration:
         )
         self.study.exhaustive = exhaustive
         exhaustive.run()
-        for b in range(len(self.study.states)):
-            if self.open_by_noise(b):
-                exhaustive.sweep_four(b, 0.02 if self.study.calibration is None else self.study.calibration.step)
         for b, state in enumerate(self.study.states):
             self.take_coordinates(b, state, exhaustive)
         if self.study.settings.strategy == "coordinates":
@@ -91,30 +88,22 @@ class Enumeration:
             else:  # what the lines say is sharper than the sum of the coordinates' noise
                 self.study.states[b].residual = self.study.states[b].numerical_norm = math.nan
 
-    def open_by_noise(self, b: int) -> bool:
-        assert self.study.exhaustive is not None  # noqa: S101
-        measured = self.study.exhaustive.blocks[b]
-        certified = self.study.states[b].verdict is Verdict.CORRECT
-        undecided = self.study.exhaustive.verdict(b, self.study.negligible(b)) is Verdict.INCONCLUSIVE
-        return undecided and not certified and not measured.undecided.any()
-
     def coordinate_step(self) -> float:
         """Return the step of the two-point formula, from what a line has taught; a first line where none was made.
 
-        Truncation h²φ‴/6 is to stay a tenth of the tolerance, and below the bar of the noise, some thirty times ε/h:
-        h = (100 ε/A)^⅓ for a cost that changes by A over the parameters' own lengths. A longer step is taken for a
+        Truncation h²φ‴/6 is to stay a tenth of the tolerance, and below the bar of the noise, a few times ε/h:
+        h = (30 ε/A)^⅓ for a cost that changes by A over the parameters' own lengths. A longer step is taken for a
         mistake where a kink is crossed, or where a coordinate's gradient is small; a shorter one drowns in noise.
         """
-        if self.study.calibration is None and not self.study.certifiers:
+        if not self.study.pool.readings:
             scales = tuple(state.scale for state in self.study.states)
             direction = RandomDirection(self.study.settings.seed, self.study.next_streams(), scales)
-            _, self.study.calibration = first_line(
-                self.study.line_of(direction), 0.0, self.study.pool, max_evaluations=18, enough=ENOUGH_FOR_COORDINATES
-            )
+            line = self.study.line_of(direction)
+            first_line(line, 0.0, self.study.pool, max_evaluations=12, scale=0.1, enough=ENOUGH_FOR_COORDINATES)
         change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
         noise = max(self.study.noise, self.study.engine.granularity)
         tolerance = min(state.tolerance for state in self.study.states)
-        balanced = float((100 * max(noise / change, 1e-17)) ** (1 / 3))
+        balanced = float((30 * max(noise / change, 1e-17)) ** (1 / 3))
         return min(balanced, max(math.sqrt(tolerance) / 3, SHORTEST_TWO_POINT_STEP), 0.1) * 1.0371
 
     def take_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive) -> None:

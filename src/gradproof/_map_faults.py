@@ -196,11 +196,8 @@ class FaultFinder:
 
     def decode(self, rows: list[int], *, wrong: bool) -> list[int]:
         """Name the one faulty entry of each row; return the rows that have more."""
-        left = []
-        for row in rows:
-            if not any(self.measure_entry(row, column) for column in self.candidates(row)) and wrong:
-                left.append(row)
-        return left
+        unnamed = [row for row in rows if not any(self.measure_entry(row, column) for column in self.candidates(row))]
+        return unnamed if wrong else []
 
     def candidates(self, row: int) -> list[int]:
         """Return the columns whose entries in two lines have the ratio of the row's discrepancies."""

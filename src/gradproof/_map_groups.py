@@ -76,8 +76,8 @@ class ColumnGroups:
             off, bars = np.abs(found[0][r]) / scales[c], found[1][r] / scales[c]
             size = np.abs(coo.data[own]) + np.abs(coo.data[own] + found[0][r] / scales[c])
             limit = np.maximum(np.maximum(bars, roundings[r]), tolerance * size)
-            for k in np.flatnonzero(off > limit):
-                suspects.append((float(off[k] / max(float(size[k]), 1e-300)), int(r[k]), int(c[k])))
+            worst = off / np.maximum(size, np.finfo(float).tiny)
+            suspects += [(float(worst[k]), int(r[k]), int(c[k])) for k in np.flatnonzero(off > limit)]
         suspects.sort(reverse=True)
         for _, row, column in suspects[:MOST_ENTRIES]:
             self.finder.measure_entry(row, column)

@@ -199,6 +199,7 @@ class LineReader:
         self.step = 0.0
         self.side = 0
         self.kink = False
+        self.confirmed: set[int] = set()
         self.remeasured = 0
 
     def first(self, line: VectorLine, scales: FloatArray, target: float) -> tuple[LineReading | None, Estimate]:
@@ -259,11 +260,11 @@ class LineReader:
                 found = previous if _bar(previous) <= _bar(reading) and not self.unusual(previous) else reading
                 if all(b.truncation <= max(10 * b.spread, CRUDE * b.size) for b in found.blocks):
                     break
-            surprising = any(
-                block.size > block.truncation + 10 * block.spread
+            surprising = {
+                k
                 for k, block in enumerate(reading.blocks)
-                if k not in known_wrong
-            )
+                if block.size > block.truncation + 10 * block.spread and k not in known_wrong | self.confirmed
+            }
             if previous is None and not surprising and not self.unusual(reading):
                 self.learn(reading)
                 return reading
@@ -273,6 +274,8 @@ class LineReader:
         if found is None:
             self.kink = True
             return None
+        # What two steps have shown once is no surprise on the next line.
+        self.confirmed |= {k for k, b in enumerate(found.blocks) if b.size > b.truncation + 10 * b.spread}
         self.learn(found)
         return found
 

@@ -31,7 +31,8 @@ def test_the_report_is_as_it_was_reviewed(file, request):
 
 
 def test_every_golden_file_has_its_report():
-    assert {path.name for path in HERE.iterdir() if path.suffix in {".txt", ".json"}} == set(TEXTS)
+    found = {path.name for path in HERE.iterdir() if path.suffix in {".txt", ".json"}}
+    assert {name for name in found if not name.startswith("plugin_")} == set(TEXTS)  # those: tests/plugin
 
 
 def test_a_report_saved_by_this_schema_is_still_read():

@@ -173,6 +173,26 @@ def test_examples_of_hypothesis_count_once_and_the_last_of_the_worst_is_kept(sui
     result.stdout.fnmatch_lines([f"*seed={report.seed}*"])
 
 
+@pytest.mark.parametrize(
+    ("listed", "kept"),
+    [
+        ([plugin.__file__ + ":7", "/x/site-packages/scipy/a.py:1", "(and 73 more)"], []),
+        (["/home/me/network.py:12", plugin.__file__ + ":7"], ["/home/me/network.py:12"]),
+    ],
+)
+def test_of_the_lines_that_hypothesis_explains_by_only_the_user_s_are_kept(listed, kept):
+    error = AssertionError()
+    head = ["Explanation:", "    These lines were always and only run by failing test cases:"]
+    error.__notes__ = ["Failing test case: f()", *head, *(f"        {line}" for line in listed), "You can reproduce"]
+    plugin._drop_explanations(error)
+    assert error.__notes__ == [
+        "Failing test case: f()",
+        *(head if kept else []),
+        *(f"        {line}" for line in kept),
+        "You can reproduce",
+    ]
+
+
 def test_an_undecided_example_of_hypothesis_is_passed_over_where_a_skip_is_wanted(suite):
     suite.write("""
         from hypothesis import given, settings, strategies as st

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from known_lines import KnownLine
 from scipy import stats
 
 from gradproof._differences import careful_derivative, first_line, later_line
 from gradproof._noise import Pool
+from known_lines import KnownLine
 
 SHORT = 0.3
 """The scale that a certificate gives to a first line."""
