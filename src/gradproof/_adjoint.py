@@ -7,8 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from gradproof._check_maps import Inconclusive, settle
-from gradproof._dot_test import adjoint_report
+from gradproof._assertions import Inconclusive, asserted
 from gradproof._results import Report
 from gradproof._settings import DEFAULT_CONFIDENCE, Settings
 
@@ -57,6 +56,8 @@ def check_adjoint(
     >>> report.verdict.name
     'CORRECT'
     """
+    from gradproof._dot_test import adjoint_report  # loaded when it is used: imports stay cheap
+
     started = time.perf_counter()
     settings = Settings(tolerance=tolerance, confidence=confidence, seed=secrets.randbits(32) if seed is None else seed)
     report = adjoint_report(operator, point, settings)
@@ -85,4 +86,4 @@ def assert_adjoint(operator: Any, point: Any = None, *, inconclusive: Inconclusi
     WrongGradient, InconclusiveGradient
         AssertionErrors that print, and carry, the report.
     """
-    return settle(check_adjoint(operator, point, **options), inconclusive)
+    return asserted(inconclusive, check_adjoint, operator, point, **options)

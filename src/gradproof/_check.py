@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import secrets
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from gradproof._errors import (
-    BudgetTooSmall,
-    GradproofError,
-    GradproofWarning,
-    InconclusiveGradient,
-    UsageError,
-    WrongGradient,
-)
-from gradproof._events import Evaluated, Event, Planned, Settled
+from gradproof._assertions import Inconclusive, asserted
+from gradproof._errors import BudgetTooSmall, GradproofError, UsageError
+from gradproof._events import Evaluated, Observer, Planned, Settled
 from gradproof._problem import Problem
 from gradproof._results import Report, Verdict
 from gradproof._settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Settings, Strategy
 
-Observer = Callable[[Event], None]
 POINTS_DRAWN = 3
 """Points drawn where ``points`` is a callable."""
 
@@ -130,7 +122,7 @@ def assert_gradient(
     point: Any = None,
     claimed: Any = None,
     *,
-    inconclusive: Literal["raise", "warn", "skip"] = "raise",
+    inconclusive: Inconclusive = "raise",
     **options: Any,
 ) -> Report:
     """Assert that a claimed gradient is right: `check_gradient`, and an exception where it is not.
@@ -156,17 +148,7 @@ def assert_gradient(
     InconclusiveGradient
         Likewise, where the check stayed undecided.
     """
-    if inconclusive not in {"raise", "warn", "skip"}:
-        raise UsageError(f"inconclusive is {inconclusive!r}", remedy='Choose "raise", "warn" or "skip"')
-    report = check_gradient(cost, point, claimed, **options)
-    if report.verdict is Verdict.WRONG:
-        raise WrongGradient(report)
-    if report.verdict is Verdict.INCONCLUSIVE:
-        if inconclusive == "raise":
-            raise InconclusiveGradient(report)
-        if inconclusive == "warn":
-            warnings.warn(str(report), GradproofWarning, stacklevel=2)
-    return report
+    return asserted(inconclusive, check_gradient, cost, point, claimed, **options)
 
 
 def _check_one(problem: Problem, settings: Settings, observer: Observer | None, *, self_test: bool = False) -> Report:

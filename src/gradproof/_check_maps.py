@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from gradproof._check import Observer
 from gradproof._containers import flatten
 from gradproof._dot_test import dot_test
 from gradproof._engine import BudgetSpent
-from gradproof._errors import GradproofWarning, InconclusiveGradient, UsageError, WrongGradient
-from gradproof._events import Evaluated, Settled
+from gradproof._errors import UsageError
+from gradproof._events import Evaluated, Observer, Settled
 from gradproof._jacobians import is_operator, read_jacobian, wrong_shape
 from gradproof._linear_claims import Called, Claim, JvpClaim, MatrixClaim, Structure, VjpClaim, written_out
 from gradproof._map_columns import EVALUATIONS, Columns
@@ -36,10 +34,8 @@ from gradproof._map_tests import (
 from gradproof._outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem import Problem
 from gradproof._results import Cause, Diagnosis, Report, Verdict
-from gradproof._settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Settings
+from gradproof._settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Convention, Settings
 
-Convention = Literal["torch", "jax"]
-Inconclusive = Literal["raise", "warn", "skip"]
 SPARE = 60
 """Evaluations that are left to the search when every column is measured."""
 
@@ -372,17 +368,3 @@ class MapCheck:
 
 def _any_wrong(examination: MapExamination) -> bool:
     return any(pair.verdict is Verdict.WRONG for row in examination.pairs for pair in row)
-
-
-def settle(report: Report, inconclusive: Inconclusive) -> Report:
-    """Raise for a report that is not CORRECT, as the assertions do."""
-    if inconclusive not in {"raise", "warn", "skip"}:
-        raise UsageError(f"inconclusive is {inconclusive!r}", remedy='Choose "raise", "warn" or "skip"')
-    if report.verdict is Verdict.WRONG:
-        raise WrongGradient(report)
-    if report.verdict is Verdict.INCONCLUSIVE:
-        if inconclusive == "raise":
-            raise InconclusiveGradient(report)
-        if inconclusive == "warn":
-            warnings.warn(str(report), GradproofWarning, stacklevel=3)
-    return report

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
-
-import optree
+from typing import TYPE_CHECKING, Any, Final
 
 from gradproof._errors import UsageError
+
+if TYPE_CHECKING:
+    import optree  # at run time it is loaded by the first container: imports stay cheap
 
 NAMESPACE: Final = "gradproof"
 LONE_NAME: Final = "point"
@@ -43,6 +44,8 @@ def flatten(
     UsageError
         Where the container contains itself, or two of its paths read alike.
     """
+    import optree
+
     _register_dataclasses(tree)
     try:
         with optree.dict_insertion_ordered(True, namespace=NAMESPACE):  # noqa: FBT003  # positional only
@@ -100,6 +103,8 @@ _registered: set[type] = set()
 def _register(kind: type) -> None:
     if kind in _registered:
         return
+    import optree
+
     names = tuple(field.name for field in dataclasses.fields(kind))
 
     def take_apart(instance: Any) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
@@ -122,6 +127,8 @@ def _name(accessor: optree.PyTreeAccessor) -> str:
     """Write a path as Python would, identifiers without quotes: ``encoder.layers[0].weight``."""
     if not len(accessor):
         return LONE_NAME
+    import optree
+
     parts: list[str] = []
     for entry in accessor:
         if isinstance(entry, optree.NamedTupleEntry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -57,3 +58,4 @@ class Settled:
 
 
 Event: TypeAlias = Planned | Evaluated | Settled
+Observer: TypeAlias = Callable[[Event], None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradproof._check import Observer
-from gradproof._check_maps import Convention, Inconclusive, MapCheck, make_task, settle
+from gradproof._assertions import Inconclusive, asserted
+from gradproof._events import Observer
 from gradproof._results import Report
-from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
+from gradproof._settings import DEFAULT_CONFIDENCE, Convention, Strategy
 
 
 def check_vjp(
@@ -88,7 +88,7 @@ def check_vjp(
         "convention": convention,
         "observer": observer,
     }
-    return MapCheck(make_task("check_vjp", function, vjp, point, options)).run()
+    return _run("check_vjp", function, vjp, point, options)
 
 
 def assert_vjp(
@@ -120,7 +120,7 @@ def assert_vjp(
     WrongGradient, InconclusiveGradient
         AssertionErrors that print, and carry, the report.
     """
-    return settle(check_vjp(function, vjp, point, **options), inconclusive)
+    return asserted(inconclusive, check_vjp, function, vjp, point, **options)
 
 
 def check_jvp(
@@ -195,7 +195,7 @@ def check_jvp(
         "exclude": exclude,
         "observer": observer,
     }
-    return MapCheck(make_task("check_jvp", function, jvp, point, options)).run()
+    return _run("check_jvp", function, jvp, point, options)
 
 
 def assert_jvp(
@@ -227,7 +227,7 @@ def assert_jvp(
     WrongGradient, InconclusiveGradient
         AssertionErrors that print, and carry, the report.
     """
-    return settle(check_jvp(function, jvp, point, **options), inconclusive)
+    return asserted(inconclusive, check_jvp, function, jvp, point, **options)
 
 
 def check_jacobian(
@@ -308,7 +308,7 @@ def check_jacobian(
         "convention": convention,
         "observer": observer,
     }
-    return MapCheck(make_task("check_jacobian", function, jacobian, point, options)).run()
+    return _run("check_jacobian", function, jacobian, point, options)
 
 
 def assert_jacobian(
@@ -335,7 +335,7 @@ def assert_jacobian(
     WrongGradient, InconclusiveGradient
         AssertionErrors that print, and carry, the report.
     """
-    return settle(check_jacobian(function, jacobian, point, **options), inconclusive)
+    return asserted(inconclusive, check_jacobian, function, jacobian, point, **options)
 
 
 def check_hvp(
@@ -410,7 +410,7 @@ def check_hvp(
         "exclude": exclude,
         "observer": observer,
     }
-    return MapCheck(make_task("check_hvp", gradient, hvp, point, options, symmetric=True)).run()
+    return _run("check_hvp", gradient, hvp, point, options, symmetric=True)
 
 
 def assert_hvp(
@@ -442,7 +442,7 @@ def assert_hvp(
     WrongGradient, InconclusiveGradient
         AssertionErrors that print, and carry, the report.
     """
-    return settle(check_hvp(gradient, hvp, point, **options), inconclusive)
+    return asserted(inconclusive, check_hvp, gradient, hvp, point, **options)
 
 
 def check_hessian(
@@ -517,7 +517,7 @@ def check_hessian(
         "exclude": exclude,
         "observer": observer,
     }
-    return MapCheck(make_task("check_hessian", gradient, hessian, point, options, symmetric=True)).run()
+    return _run("check_hessian", gradient, hessian, point, options, symmetric=True)
 
 
 def assert_hessian(
@@ -544,4 +544,12 @@ def assert_hessian(
     WrongGradient, InconclusiveGradient
         AssertionErrors that print, and carry, the report.
     """
-    return settle(check_hessian(gradient, hessian, point, **options), inconclusive)
+    return asserted(inconclusive, check_hessian, gradient, hessian, point, **options)
+
+
+def _run(
+    verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False
+) -> Report:
+    from gradproof._check_maps import MapCheck, make_task  # the method is loaded when it is used: imports stay cheap
+
+    return MapCheck(make_task(verb, function, claimed, point, options, symmetric=symmetric)).run()

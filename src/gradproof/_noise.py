@@ -22,8 +22,8 @@ POINTS: Final = 7
 """Equally spaced values in a table: enough for a formula of order 6 and a plateau beside it."""
 BETWEEN: Final = 0.3819660112501051
 """A place between the points (2 less the golden ratio) at which a value shows whether they were too far apart."""
-FEWEST_LEVELS: Final = 4
-"""Distinct values that show a granularity: a saturated cost has three at most."""
+FEWEST_LEVELS: Final = 5
+"""Distinct values that show a granularity: one table of a saturated cost has three, of an even one four."""
 VISIBLE: Final = 1000.0
 """Roundings of a value below which a granularity is not told from them."""
 PRIOR_DEGREES: Final = 3.0
@@ -204,18 +204,24 @@ def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]
 def granularity_of(values: FloatArray, unit_roundoff: float) -> float:
     """Return the spacing of which all values are multiples apart, where that is visibly coarser than rounding; else 0.
 
-    It is the greatest common divisor of the values' distances, by Euclid's algorithm with an allowance for rounding.
+    It is the greatest common divisor of the gaps between them, by Euclid's algorithm with an allowance for rounding.
     Values of a cost that is not rounded have none: their remainders fall below any spacing in a few steps.
     """
     finite = np.unique(values[np.isfinite(values)])
     if values.size < 2 * POINTS - 1 or finite.size < FEWEST_LEVELS:
         return 0.0
     allowance = VISIBLE * unit_roundoff * float(max(abs(finite[0]), abs(finite[-1])))
+    gaps = np.sort(np.diff(finite))
+    gaps = gaps[gaps > allowance]
+    if gaps.size + 1 < FEWEST_LEVELS:
+        return 0.0
     spacing = 0.0
-    for distance in (finite - finite[0]).tolist():
+    for distance in gaps.tolist():
         spacing = _common_divisor(spacing, distance, allowance)
         if spacing < 0:
             return 0.0
+        if spacing > 0:
+            spacing = distance / round(distance / spacing)  # the longer the gap, the better it is known
     return spacing
 
 
@@ -224,7 +230,7 @@ def _common_divisor(one: float, other: float, allowance: float) -> float:
     while other > allowance:
         one, other = other, one - other * round(one / other)
         other = abs(other)
-    return one if one == 0 or one > 10 * allowance else -1.0
+    return one if one == 0 or one > 100 * allowance else -1.0
 
 
 class Pool:

@@ -9,6 +9,8 @@ from typing import Final, Literal
 from gradproof._errors import BudgetTooSmall, UsageError
 
 Strategy = Literal["auto", "certificate", "coordinates"]
+Convention = Literal["torch", "jax"]
+"""Of complex derivatives: g = ∂/∂Re + i ∂/∂Im, or its complex conjugate."""
 STRATEGIES: Final[tuple[Strategy, ...]] = ("auto", "certificate", "coordinates")
 
 DEFAULT_CONFIDENCE: Final = 0.999999

@@ -42,6 +42,8 @@ SMALL_NOISE: Final = 1e-6
 """A deterministic plateau above this times |J| is looked at a third time: it may be a high frequency."""
 ENOUGH_DEGREES: Final = 4.0
 """Degrees of freedom from which on the noise is well enough known for a display (Student's t is 7.2 at 0.002)."""
+UNSEEN: Final = 0.3
+"""Longest step, over the parameters' scale, for a cost that does not stand out from its noise."""
 FEW_QUANTA: Final = 100.0
 """A cost that changes by fewer times its granularity is known by its granularity only."""
 DELICATE: Final = 30.0
@@ -312,6 +314,9 @@ class StepSearch:
             steps = [other.step for other in self.suspects]
             return 10 * max(steps) if self.looked_beyond == 1 else math.sqrt(table.step * min(steps))
         longer = table.step * (LONGEST if reading.stuck else min(reading.room(), LONGEST))
+        if reading.plateau == 1 and not reading.stuck:
+            # Nothing but noise is seen: past its own length a cost may bend back without being seen to.
+            longer = min(longer, UNSEEN * self.scale)
         if longer < 2.5 * table.step or longer >= 0.5 * self.too_long or self.lengthened >= 3:
             return 0.0
         self.lengthened += 1
