@@ -92,7 +92,17 @@ def run(kind, function, derivative, point, seed, **options):
 
 def certified(console, *, quick):
     table = Table(title="SciPy's derivatives, certified")
-    for heading in ("problem", "derivative", "verdicts", "bound", "calls", "ms", "dense FD calls", "dense FD off", "check_grad"):
+    for heading in (
+        "problem",
+        "derivative",
+        "verdicts",
+        "bound",
+        "calls",
+        "ms",
+        "dense FD calls",
+        "dense FD off",
+        "check_grad",
+    ):
         table.add_column(heading, justify="left" if heading in {"problem", "derivative", "verdicts"} else "right")
     for name, kind, function, derivative, point in problems():
         seeds = 3 if quick or point.size > DENSE else SEEDS
@@ -157,7 +167,12 @@ def mutants(console, *, quick):
                 named += any(entry.index == (row, column) for entry in report.coordinates)
             counts = (str(count), str(caught), str(named))
             table.add_row(
-                f"{n:,}", kind, *counts, f"{statistics.median(calls):g}", str(max(calls)), f"{statistics.median(seconds):.2f}"
+                f"{n:,}",
+                kind,
+                *counts,
+                f"{statistics.median(calls):g}",
+                str(max(calls)),
+                f"{statistics.median(seconds):.2f}",
             )
     console.print(table)
 
@@ -178,7 +193,13 @@ def promise(console, *, quick):
             A = J + error * (2 * 1.03 * tolerance * np.linalg.norm(J) / np.linalg.norm(error))
             options = {"tolerance": tolerance, "confidence": 0.9, "seed": seed, "strategy": "certificate", "budget": 26}
             verdicts[check_matrix(claim, W, A, x, options).verdict.name] += 1
-        counts = (verdicts["CORRECT"], f"{verdicts['CORRECT'] / trials:.4f}", "0.1", verdicts["WRONG"], verdicts["INCONCLUSIVE"])
+        counts = (
+            verdicts["CORRECT"],
+            f"{verdicts['CORRECT'] / trials:.4f}",
+            "0.1",
+            verdicts["WRONG"],
+            verdicts["INCONCLUSIVE"],
+        )
         table.add_row(claim, f"{trials:,}", *map(str, counts))
     console.print(table)
 

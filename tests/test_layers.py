@@ -20,37 +20,54 @@ import pytest
 PACKAGE = "gradproof"
 SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
-BOTTOM_UP = [
+BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares them
     "_errors",
-    "_settings _directions _statistics _transformations _codec _events _column_groups",
+    # words, pure mathematics and the nouns
+    "_settings _directions _statistics _transformations _containers _codec _events _column_groups",
     "_results",
-    "_noise",  # reads seven values; what takes the derivative reads it
+    # what reads claims and measurements that there are: not one of them evaluates anything
+    "_noise _decision _search _diagnosis _mutations _gallery _comparison _assertions",
+    # the derivative of φ: ℝ → ℝ
+    "_tables",
+    "_stepping",
     "_differences",
+    # the user's problem
     "adapters",
-    "_problem _outputs",
-    "_engine _strategies _decision _diagnosis",
-    # functions with many outputs
-    "_map_engine",  # its only caller; one displaced evaluation serves all cotangents
-    "_vector_lines _linear_claims _dot_test",
-    "_jacobians _matrix_evidence",
-    "_map_examination _map_tests",
-    "_map_faults _map_hypotheses",
-    "_map_columns _map_report",
+    "_blocks _outputs",
+    "_problem",
+    # the method, for a cost
+    "_engine _scales",
+    "_certificate _coordinates",
+    "_study _measurement",
+    "_certification _explanation _self_test",
+    "_enumeration _conclusion",
+    "_examination",
+    # the method, for a function with many outputs
+    "_map_engine _dot_test",
+    "_linear_claims _vector_lines",
+    "_jacobians _matrix_evidence _map_tests",
+    "_map_examination",
+    "_map_faults _map_hypotheses _map_report",
+    "_map_columns",
     "_map_groups",
-    "_check",
-    "_check_maps",
-    "_map_verbs _adjoint",
+    # the flow, and the verbs
+    "_check _check_maps _adjoint _derivatives",
+    "_map_verbs",
     "_scipy_pairs",
+    # what people see
     "reports",
-    "torch jax course monitor testing",
-    "__init__",  # the public names, collected from below
-    "_problem_file _demo",  # parts of the command line
-    "__main__",  # which may use them all
+    "course monitor testing",
+    "__init__",
+    "_problem_file _demo",
+    "__main__",
 ]
 LAYERS = {name: layer for layer, names in enumerate(BOTTOM_UP) for name in names.split()}
 
 LAZY = {("_results", "reports")}
 """The one declared import against the direction, made inside a function: print(report)."""
+
+OUTSIDE = re.compile(r"(^|\.)(print|open|write_text|write_bytes|read_text|read_bytes)$|^sys\.std(out|err)\.")
+"""Calls that reach a terminal or a file."""
 
 FRAMEWORKS = {"torch", "jax", "jaxlib", "tensorflow", "keras", "flax", "mlx", "cupy", "paddle", "autograd", "tinygrad"}
 
@@ -201,14 +218,63 @@ def clock_violations(texts: dict[str, str]) -> list[str]:
 
 
 def terminal_violations(texts: dict[str, str]) -> list[str]:
-    """Find modules below the reports that print."""
+    """Find modules below the reports that print, or open a file."""
     return [
-        f"{module}:{node.lineno} prints"
+        f"{module}:{node.lineno} prints, or opens a file"
         for module, text in texts.items()
         if LAYERS.get(unit(module), 0) < LAYERS["reports"]
         for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "sys.stdout.write", "sys.stderr.write"}
+        if isinstance(node, ast.Call) and OUTSIDE.search(ast.unparse(node.func))
     ]
+
+
+def randomness_violations(texts: dict[str, str]) -> list[str]:
+    """Find random numbers that do not come from [seed, a constant that keeps our streams apart from the users'].
+
+    `course` alone draws the known numbers' legacy stream.
+    """
+    found = []
+    for module, text in texts.items():
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            if name.split(".")[-1] == "default_rng":
+                seeded = len(node.args) == 1 and isinstance(node.args[0], (ast.List, ast.Constant))
+            else:
+                seeded = not re.fullmatch(r"((np|numpy)\.)?random\.\w+", name) or module == "course"
+            if not seeded:
+                found.append(f"{module}:{node.lineno} draws from {ast.unparse(node)}")
+    return found
+
+
+def door_violations(texts: dict[str, str]) -> list[str]:
+    """Find modules other than the engines that call the cost of a problem, or its claim.
+
+    A function that wraps the cost into another problem's, for that one's engine to call and count, is no caller.
+    """
+    return [
+        f"{module}:{node.lineno} calls {ast.unparse(node.func)}"
+        for module, text in texts.items()
+        if module not in {"_engine", "_map_engine"}
+        for node in _calls_made_here(ast.parse(text))
+        if re.search(r"\bproblem\.(cost|claimed)$", ast.unparse(node.func))
+    ]
+
+
+def _calls_made_here(tree: ast.AST) -> Iterator[ast.Call]:
+    """Yield all calls but those in lambdas and in functions within functions."""
+
+    def visit(node: ast.AST, *, inside: bool) -> Iterator[ast.Call]:
+        for child in ast.iter_child_nodes(node):
+            function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            if function and inside:
+                continue
+            if isinstance(child, ast.Call):
+                yield child
+            yield from visit(child, inside=inside or function)
+
+    yield from visit(tree, inside=False)
 
 
 RULES = [
@@ -218,6 +284,8 @@ RULES = [
     closeness_violations,
     clock_violations,
     terminal_violations,
+    randomness_violations,
+    door_violations,
 ]
 
 
@@ -263,6 +331,12 @@ def test_the_sources_are_really_read():
         pytest.param(clock_violations, "_engine", "from time import perf_counter", id="a clock"),
         pytest.param(terminal_violations, "_engine", "print(1)", id="print"),
         pytest.param(terminal_violations, "_check", "sys.stdout.write('')", id="stdout"),
+        pytest.param(terminal_violations, "_results", "Path('x').write_text('')", id="a file"),
+        pytest.param(randomness_violations, "_noise", "np.random.default_rng()", id="no seed"),
+        pytest.param(randomness_violations, "_noise", "default_rng(seed)", id="the users' own stream"),
+        pytest.param(randomness_violations, "_noise", "np.random.rand(3)", id="the global generator"),
+        pytest.param(door_violations, "_certificate", "def f(problem):\n    problem.cost(0)", id="the cost"),
+        pytest.param(door_violations, "_certificate", "def f(self):\n    self.problem.claimed(0)", id="the claim"),
     ],
 )
 def test_each_rule_notices_an_offender(rule, module, text):
@@ -286,6 +360,10 @@ def test_each_rule_notices_an_offender(rule, module, text):
         ("adapters._torch", "import torch"),
         ("adapters._jax", "import jaxlib"),
         ("_engine", "import concurrent.futures"),
+        ("_engine", "def f(problem):\n    problem.cost(0)"),
+        ("_map_faults", "def f(problem):\n    return lambda p: 2 * problem.cost(p)"),
+        ("_noise", "np.random.default_rng([seed, 7])"),
+        ("course", "np.random.RandomState(1)"),
         ("__main__", "from gradproof import check_gradient, course"),
     ],
 )
@@ -304,9 +382,36 @@ def loaded_by(statements: str, *, path: Path | None = None) -> set[str]:
     return set(done.stdout.splitlines())
 
 
+AT_ONCE = {
+    "_errors",
+    "_settings",
+    "_directions",
+    "_containers",
+    "_codec",
+    "_events",
+    "_results",
+    "_assertions",
+    "adapters",
+    "_blocks",
+    "_problem",
+    "_check",
+    "_adjoint",
+    "_derivatives",
+    "_map_verbs",
+    "_scipy_pairs",
+}
+"""What of gradproof `import gradproof` loads; the method is loaded by the first check."""
+
+
 def heavy(modules: set[str]) -> set[str]:
-    """Pick the modules that `import gradproof` shall not load: frameworks, and SciPy's submodules."""
-    return {name for name in modules if name.split(".")[0] in FRAMEWORKS or name.startswith("scipy.")}
+    """Pick the modules that `import gradproof` shall not load: frameworks, SciPy's submodules, other dependencies."""
+    late = {"optree", "rich", "typer", *FRAMEWORKS}
+    return {name for name in modules if name.split(".")[0] in late or name.startswith("scipy.")}
+
+
+def method(modules: set[str]) -> set[str]:
+    """Pick the modules of gradproof that are to be loaded where they are used."""
+    return {name for module in modules if (name := own(module)) not in {None, "__init__", *AT_ONCE}}
 
 
 def test_importing_gradproof_loads_no_framework_and_no_scipy_submodule():
@@ -315,13 +420,54 @@ def test_importing_gradproof_loads_no_framework_and_no_scipy_submodule():
     assert heavy(modules) == set()
 
 
+def test_importing_gradproof_does_not_load_the_method():
+    assert method(loaded_by("import gradproof")) == set()
+
+
 def test_that_proof_can_fail_for_scipy():
     assert "scipy.special" in heavy(loaded_by("import gradproof, scipy.special"))
+
+
+def test_that_proof_can_fail_for_the_method():
+    check = "import gradproof; gradproof.check_gradient(lambda x: x * x, 1.0, 2.0, seed=0)"
+    modules = loaded_by(check)
+    assert {"_engine", "_differences", "_examination"} <= method(modules)
+    assert "optree" in heavy(modules)
 
 
 def test_that_proof_can_fail_for_a_framework(tmp_path):
     (tmp_path / "torch.py").write_text("")
     assert heavy(loaded_by("import gradproof, torch", path=tmp_path)) == {"torch"}
+
+
+# --- ARCHITECTURE.md --------------------------------------------------------------------------------------------------
+
+
+def written_layers(text: str) -> list[set[str]]:
+    """Read the table of layers, bottom up: lines of a number, names one blank apart, and words after two blanks."""
+    lines = re.findall(r"^ *(\d+)  (\w+(?: \w+)*)(?:  .*)?$", text, re.MULTILINE)
+    return [set(names.split()) for _, names in sorted(lines, key=lambda line: int(line[0]))]
+
+
+def test_the_table_of_layers_is_the_one_of_the_architecture():
+    text = (SOURCE.parents[1] / "ARCHITECTURE.md").read_text("utf-8")
+    assert written_layers(text) == [set(names.split()) for names in BOTTOM_UP]
+
+
+def test_every_module_has_its_line_in_the_tree_of_the_architecture():
+    text = (SOURCE.parents[1] / "ARCHITECTURE.md").read_text("utf-8")
+    described = set(re.findall(r"^[│├└─ ]*─ (\w+)(?:\.py|/) +\S", text, re.MULTILINE))
+    assert {unit(module) for module in sources()} - described == set()
+
+
+def test_no_layer_names_a_module_that_is_not_there():
+    assert set(LAYERS) - {unit(module) for module in sources()} == set()
+
+
+def test_a_changed_table_is_noticed():
+    text = "    1  _b _c      what\n    0  _a\n"
+    assert written_layers(text) == [{"_a"}, {"_b", "_c"}]
+    assert written_layers(text.replace("_c", "_d")) == [{"_a"}, {"_b", "_d"}]
 
 
 # --- who calls the cost -----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gradproof._decision import Evidence, Member, lines_needed
-from gradproof._differences import Calibration, first_line, later_line
+from gradproof._differences import KINKS_CROSSED, Calibration, first_line, later_line
 from gradproof._directions import Direction, RandomDirection
 from gradproof._noise import Pool
 from gradproof._results import Estimate, Verdict
@@ -152,7 +152,7 @@ class Certifier:
             )
         else:
             estimate = later_line(line, self.calibration, self.pool)
-            self.remeasured += "times" in estimate.method
+            self.remeasured += KINKS_CROSSED in estimate.method
         self.take(estimate, direction)
 
     def confirm(self) -> None:

@@ -75,15 +75,19 @@ class Evidence:
         return norm_upper_bound([e.value for e in self.lines], [e.truncation_error for e in self.lines], alpha)
 
     def lower(self) -> float:
-        """Bound it from below: L. Here the noise must be covered, with its own uncertainty."""
+        """Bound it from below: L. Here the noise must be covered, with its own uncertainty.
+
+        Of the α that a look may spend, half goes to the χ² of the directions and half to the noise of the m lines.
+        """
         m = len(self.lines)
         if m == 0:
             return 0.0
+        alpha = alpha_for_wrong(self.alpha, m) / 2
         excesses = []
         for e in self.lines:
-            t = student_quantile(e.degrees_of_freedom + m - 1, self.alpha / m)
+            t = student_quantile(e.degrees_of_freedom, alpha / m)
             excesses.append(max(abs(e.value) - 3 * e.truncation_error - t * e.roundoff_error, 0.0))
-        return norm_lower_bound(excesses, alpha_for_wrong(self.alpha, m))
+        return norm_lower_bound(excesses, alpha)
 
     def verdict(self, tolerances: Sequence[float]) -> Verdict:
         """Decide on the group as a whole; WRONG names no block."""

@@ -22,6 +22,7 @@ REMEASURE: Final = 4
 """Most steps, each an eighth of the one before, at which a line of four values is measured."""
 UNEXPECTED: Final = 30.0
 """A fourth difference this many times above what is expected means that a kink was crossed."""
+KINKS_CROSSED: Final = ", as kinks were crossed"
 FOUR_POINTS: Final = 0.950
 """Standard deviation of the four-point formula, over noise/step: √(2(8² + 1))/12."""
 
@@ -130,6 +131,7 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
     floor = REPRESENTED * line.shortest
     step, truncation = max(calibration.step, floor), calibration.truncation
     previous: Estimate | None = None
+    crossed = ""
     for attempt in range(REMEASURE):
         values = line([-2 * step, -step, step, 2 * step])
         value = float(values @ [1, -8, 8, -1]) / (12 * step)
@@ -146,7 +148,7 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
             step=step,
             order=4,
             evaluations=line.evaluations - taken,
-            method="central, order 4" if attempt == 0 else f"central, order 4, measured {attempt + 1} times",
+            method="central, order 4" if attempt == 0 else f"central, order 4, measured {attempt + 1} times{crossed}",
             noise=noise,
         )
         expected = max(math.sqrt(70) * noise, calibration.fourth * (step / calibration.step) ** 4)
@@ -154,6 +156,8 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         smooth = math.isfinite(value) and fourth <= max(
             UNEXPECTED * expected, math.sqrt(70) * rounding if attempt else 0
         )
+        if not smooth:
+            crossed = KINKS_CROSSED
         if smooth and (not expect_zero or within(value, truncation + 10 * spread)):
             return estimate
         if previous is not None and math.isfinite(value):
@@ -163,7 +167,7 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
             missed = distance * step / FOUR_POINTS
             if smooth and missed <= 10 * rounding:
                 # Both steps look smooth, and differ as noise does: there is more of it than was known.
-                pool.learn(missed)
+                pool.learn(missed, 0.5 * line.unit_roundoff * line.magnitude(2 * step))
                 again = pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * previous.step))
                 return replace(
                     previous,
@@ -178,4 +182,5 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         if step < floor:
             break
     # Nothing agreed: look as carefully as a first line does.
-    return careful_derivative(line, calibration.step / FIRST_STEP, pool=pool)
+    careful = careful_derivative(line, calibration.step / FIRST_STEP, pool=pool)
+    return replace(careful, method=careful.method + crossed)

@@ -66,6 +66,17 @@ class Enumeration:
             self.take_coordinates(b, state, exhaustive)
         if self.study.settings.strategy == "coordinates":
             self.certify_what_noise_left_open()
+        for b, state in enumerate(self.study.states):
+            if state.verdict is Verdict.INCONCLUSIVE and state.reason is Reason.NOISE:
+                # Longer steps tell more where noise is what limits; then a tolerance that was not given may be raised.
+                exhaustive.sweep_four(b, self.longer_step())
+                self.take_coordinates(b, state, exhaustive, may_raise=True)
+
+    def longer_step(self) -> float:
+        """Return the step of the four-point formula: (ε/A)^⅕ of the parameters' length."""
+        change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
+        noise = max(self.study.noise, self.study.engine.granularity)
+        return float(min((max(noise / change, 1e-17)) ** 0.2, 0.2))
 
     def certify_what_noise_left_open(self) -> None:
         """Ask random lines about blocks whose single coordinates drown in noise: a line moves all of them at once."""
@@ -106,15 +117,11 @@ class Enumeration:
         balanced = float((30 * max(noise / change, 1e-17)) ** (1 / 3))
         return min(balanced, max(math.sqrt(tolerance) / 3, SHORTEST_TWO_POINT_STEP), 0.1) * 1.0371
 
-    def take_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive) -> None:
+    def take_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive, *, may_raise: bool = False) -> None:
         """Combine what the coordinates say of a block with what the certificate said."""
         measured = exhaustive.blocks[b]
         verdict = exhaustive.verdict(b, self.study.negligible(b))
-        if (
-            verdict is Verdict.INCONCLUSIVE
-            and state.verdict is not Verdict.CORRECT
-            and self.study.settings.tolerance is None
-        ):
+        if verdict is Verdict.INCONCLUSIVE and may_raise and self.study.settings.tolerance is None:
             verdict = self.raise_for_coordinates(b, state, exhaustive)
         estimate, _, upper = exhaustive.residual_bounds(b)
         difference = exhaustive.difference(b)
@@ -140,11 +147,16 @@ class Enumeration:
             if not np.isfinite(measured.truncation).any():
                 difference = Difference(estimate=math.nan, lower=0.0, upper=1.0)
                 state.residual = state.numerical_norm = math.nan
+        if state.norm == 0 and state.verdict is Verdict.CORRECT:
+            # Zero on both sides, as far as can be told: D is taken against what the tolerance is a share of.
+            whole = self.study.negligible(b) / state.tolerance
+            share = [min(value / whole, 1.0) if whole > 0 else 0.0 for value in (estimate, upper)]
+            difference = Difference(estimate=share[0], lower=0.0, upper=share[1])
+            state.residual = state.numerical_norm = 0.0
         state.difference = difference
         noise = math.sqrt(float(np.sum(measured.spread**2))) + float(np.linalg.norm(measured.truncation))
         own = difference_from_below(5 * noise, state.norm) if math.isfinite(noise) else 1.0
         state.resolution = min(state.resolution, own) if state.norm > 0 else state.resolution
-        del upper
 
     def raise_for_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive) -> Verdict:
         """Raise a tolerance that was not given to what single coordinates resolve."""

@@ -191,8 +191,11 @@ def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]
     for start in range(1, POINTS - 1):
         tail = coefficients[start - 1 :]
         later = [max(math.sqrt(float(np.mean(tail[k:] ** 2))), floor) for k in range(1, len(tail))]
-        if all(c <= STANDS_OUT * level for c, level in zip(tail, later, strict=False)):
-            return start, max(math.sqrt(float(np.mean(tail**2))), floor), float(len(tail))
+        alike = len(tail) > 2 or tail[-1] <= STANDS_OUT * max(float(tail[0]), floor)  # else an even function's
+        if alike and all(c <= STANDS_OUT * level for c, level in zip(tail, later, strict=False)):
+            # A tail that does not reach back to degree 1 was picked for being small: that costs a degree of freedom.
+            degrees = len(tail) - (start > 1)
+            return start, max(math.sqrt(float(np.mean(tail**2))), floor), float(max(degrees, 1))
     first, middle, last = (float(np.max(pair)) for pair in coefficients.reshape(3, 2))
     if middle > first or last > middle / 2:
         tail = coefficients[2:]  # falls at its very end only, by accident
@@ -250,9 +253,13 @@ class Pool:
         if not reading.falls:
             self.readings.append((reading.noise, reading.degrees_of_freedom, reading.floor))
 
-    def learn(self, noise: float) -> None:
-        """Take in noise that showed itself as a disagreement of two steps: one degree of freedom."""
-        self.readings.append((noise, 1.0, noise))
+    def learn(self, noise: float, floor: float) -> None:
+        """Take in noise that showed itself as a disagreement of two steps, where rounding alone costs `floor`.
+
+        It counts as three degrees of freedom: one would make every bar useless, and the disagreement was picked for
+        its size, so that it errs on the safe side.
+        """
+        self.readings.append((noise, 3.0, min(floor, noise / (2 * ORDINARY))))
 
     def forget(self) -> None:
         """Drop what was learnt along lines that varied too fast to tell noise from the cost itself."""

@@ -21,6 +21,8 @@ SUBSETS: Final = 5
 ONE_IN: Final = 32
 WHOLE: Final = 4
 """Four of five random subsets of 1/32 that are faulty mean some fifty faulty entries at least."""
+FEWEST_SLICES: Final = 4
+"""Length of an axis from which on its halves are asked for separately."""
 MOST_FAULTS: Final = 24
 """Faulty indices along one axis after which the axis is left whole."""
 MOST_PARTS: Final = 64
@@ -68,6 +70,7 @@ class Locator:
         self.seed = seed
         self.stream = stream
         self.location = Location()
+        self.found: list[int] = []
 
     def run(self, spent: type[Exception]) -> Location:
         """Search until the faults are found, the block is seen to be wrong as a whole, or the budget is spent."""
@@ -95,7 +98,7 @@ class Locator:
 
     def wrong_as_a_whole(self, size: int) -> bool:
         """Ask five random subsets of 1/32 of the entries: random halves would mislead, as two faults fill most."""
-        if size < 2 * ONE_IN:
+        if size < 2 * ONE_IN or self.some_slices_are_right():
             return False
         faulty = 0
         for k in range(SUBSETS):
@@ -105,6 +108,19 @@ class Locator:
                 break
         return faulty >= WHOLE
 
+    def some_slices_are_right(self) -> bool:
+        """Ask whether half of the rows, or of the columns, is free of fault: a faulty row fills every random subset."""
+        if sum(length > 1 for length in self.shape) < 2:
+            return False
+        for axis, length in enumerate(self.shape):
+            if length < FEWEST_SLICES:
+                continue
+            for start, stop in ((0, length // 2), (length // 2, length)):
+                value, bar = self.look(self.direction((Slab(axis, start, stop),)))
+                if within(value, bar):
+                    return True
+        return False
+
     def narrow(self, fixed: tuple[Slab, ...]) -> None:
         """Find the faulty indices along one axis after the other; an axis on which most are faulty is left whole."""
         queue = [(fixed, 0)]
@@ -113,7 +129,13 @@ class Locator:
             if axis == len(self.shape) or len(self.location.parts) > MOST_PARTS:
                 self.location.parts.append(parts)
                 continue
-            indices = self.faulty_indices(parts, axis)
+            try:
+                indices = self.faulty_indices(parts, axis)
+            except Exception:
+                # The budget ended the search: what is known of this part, and of those that wait, is kept.
+                found = [(*parts, Slab(axis, i, i + 1)) for i in self.found]
+                self.location.parts.extend(part for part in (*found, *(waiting for waiting, _ in queue)) if part)
+                raise
             if indices is None or len(indices) == self.shape[axis]:
                 queue.append((parts, axis + 1))
             else:
@@ -125,7 +147,7 @@ class Locator:
         if length == 1:
             return [0]
         most = max(MOST_FAULTS, 1) if length > MOST_FAULTS else length
-        found: list[int] = []
+        found = self.found = []
         stack = [(0, length, *self.look(self.direction(parts)))]
         while stack:
             start, stop, value, bar = stack.pop()

@@ -47,16 +47,22 @@ def _judge(study: Study, mutation: Mutation) -> SelfTestResult:
         b: np.asarray(mutated, dtype=np.float64).reshape(-1) - study.claimed[b]
         for b, mutated in mutation.blocks.items()
     }
+    name, blocks = mutation.name, ", ".join(study.problem.blocks[b].name for b in sorted(changes))
+    if not all(np.isfinite(change).all() for change in changes.values()):
+        # What is not finite is found in the claim itself, by every strategy.
+        return SelfTestResult(mutation=name, block=blocks, relative_difference=float("nan"), caught=True)
     difference = max(_relative(study.claimed[b], change) for b, change in changes.items())
     tolerance = min(study.states[b].tolerance for b in changes)
-    caught = _seen_by_lines(study, changes) or _seen_by_coordinates(study, changes)
+    seen = _seen_by_coordinates(study, changes)
+    # Lines that do not certify any more would be followed by others, until the mistake is proved.
+    caught = seen or (difference > tolerance and _seen_by_lines(study, changes))
     note = ""
     if not caught:
         below = difference <= tolerance
         note = "below the tolerance" if below else "hidden by noise, or masked by larger entries of its block"
     return SelfTestResult(
-        mutation=mutation.name,
-        block=", ".join(study.problem.blocks[b].name for b in sorted(changes)),
+        mutation=name,
+        block=blocks,
         relative_difference=difference,
         caught=caught,
         note=note,

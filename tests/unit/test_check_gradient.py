@@ -730,7 +730,6 @@ def test_sizes_far_from_one_are_no_trouble(size, strategy):
     assert check_gradient(moved, size * point, 1.01 * right, strategy=strategy, seed=1).verdict is Verdict.WRONG
 
 
-@pytest.mark.xfail(reason="squares underflow in the diagnosis", raises=ZeroDivisionError, strict=True)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_sizes_at_the_edge_of_what_a_float_can_hold_raise_nothing_and_misjudge_nothing(strategy):
     tiny = 1e-310 * np.array([0.5, -1.5, 2.0])
@@ -831,7 +830,6 @@ def test_half_precision_parameters_of_a_cost_in_double_precision_are_told_right_
             assert wrong.verdict is Verdict.WRONG
 
 
-@pytest.mark.xfail(reason="the coordinates' sweep takes the steps of a rounded cost for slopes", strict=True)
 def test_a_cost_rounded_to_six_decimals_makes_no_right_gradient_wrong():
     rng = np.random.default_rng(3)
     x, target = rng.standard_normal((40, 6)), rng.standard_normal((40, 3))
@@ -852,7 +850,6 @@ def test_a_cost_rounded_to_six_decimals_makes_no_right_gradient_wrong():
             assert report.verdict is not Verdict.WRONG
 
 
-@pytest.mark.xfail(reason="a step far longer than the period looks like noise", strict=True)
 def test_a_cost_that_oscillates_far_below_the_parameters_size_makes_no_right_gradient_wrong():
     point = np.random.default_rng(3).standard_normal(3)
     for frequency in (1e4, 1e5, 1e6):
@@ -868,7 +865,6 @@ def test_a_cost_that_oscillates_far_below_the_parameters_size_makes_no_right_gra
                 assert report.verdict is not Verdict.WRONG
 
 
-@pytest.mark.xfail(reason="one length displaces coordinates of twelve orders of magnitude together", strict=True)
 def test_coordinates_of_many_units_in_one_vector_make_no_right_gradient_wrong():
     rng = np.random.default_rng(3)
     for _ in range(4):

@@ -16,7 +16,10 @@ def test_scipys_rosenbrock_is_certified(rng, size):
     x = rng.standard_normal(size)
     assert gradproof.check_hessian(rosen_der, rosen_hess, x, seed=1).verdict is Verdict.CORRECT
     assert gradproof.check_hvp(rosen_der, rosen_hess_prod, x, seed=1).verdict is Verdict.CORRECT
-    assert gradproof.check_hessian(rosen_der, lambda p: sparse.csr_array(rosen_hess(p)), x, seed=1).verdict is Verdict.CORRECT
+    assert (
+        gradproof.check_hessian(rosen_der, lambda p: sparse.csr_array(rosen_hess(p)), x, seed=1).verdict
+        is Verdict.CORRECT
+    )
 
 
 @pytest.mark.parametrize("size", [30, 200])

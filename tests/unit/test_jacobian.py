@@ -295,7 +295,9 @@ def test_complex_jacobians(rng):
         assert gradproof.check_jacobian(square, np.conj(claimed), z, seed=1).verdict is Verdict.WRONG
     power = lambda z: np.abs(z) ** 2
     assert gradproof.check_jacobian(power, np.diag(2 * z), z, seed=1).verdict is Verdict.CORRECT
-    assert gradproof.check_jacobian(power, np.diag(2 * np.conj(z)), z, seed=1, convention="jax").verdict is Verdict.CORRECT
+    assert (
+        gradproof.check_jacobian(power, np.diag(2 * np.conj(z)), z, seed=1, convention="jax").verdict is Verdict.CORRECT
+    )
     report = gradproof.check_jacobian(power, np.diag(2 * np.conj(z)), z, seed=1)
     assert report.diagnoses[0].cause is Cause.CONVENTION
     with pytest.raises(gradproof.UsageError, match="convention is 'numpy'"):

@@ -112,7 +112,10 @@ def test_a_tangent_of_a_lower_precision_is_said(layer):
 
 def test_complex_outputs_of_real_parameters(rng):
     x = rng.standard_normal(6)
-    assert gradproof.check_jvp(lambda p: np.exp(1j * p), lambda p, v: 1j * np.exp(1j * p) * v, x, seed=1).verdict is Verdict.CORRECT
+    assert (
+        gradproof.check_jvp(lambda p: np.exp(1j * p), lambda p, v: 1j * np.exp(1j * p) * v, x, seed=1).verdict
+        is Verdict.CORRECT
+    )
     report = gradproof.check_jvp(lambda p: np.exp(1j * p), lambda p, v: -1j * np.exp(1j * p) * v, x, seed=1)
     assert report.verdict is Verdict.WRONG
 

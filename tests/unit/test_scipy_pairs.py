@@ -52,7 +52,12 @@ BOUNDS = [(0, 2), (None, 1), (0.5, None), (None, None), (-1, 3)]
 
 @pytest.mark.parametrize(
     "bounds",
-    [BOUNDS, optimize.Bounds([0, -np.inf, 0.5, -np.inf, -1], [2, 1, np.inf, np.inf, 3]), (-np.inf, np.full(5, 5.0)), (0.0, 2.0)],
+    [
+        BOUNDS,
+        optimize.Bounds([0, -np.inf, 0.5, -np.inf, -1], [2, 1, np.inf, np.inf, 3]),
+        (-np.inf, np.full(5, 5.0)),
+        (0.0, 2.0),
+    ],
 )
 def test_steps_stay_inside_the_bounds(bounds):
     from gradproof._scipy_pairs import read_bounds
@@ -104,9 +109,14 @@ def test_bounds_that_do_not_fit_are_named():
     with pytest.raises(gradproof.UsageError, match="read in two ways"):
         gradproof.check_scipy(optimize.rosen, [0.3, 0.8], optimize.rosen_der, bounds=[(0, 0.5), (0.6, 1)])
     two = optimize.Bounds([0, 0], [2, 2])
-    assert gradproof.check_scipy(optimize.rosen, X[:2], optimize.rosen_der, bounds=two, seed=1).verdict is Verdict.CORRECT
+    assert (
+        gradproof.check_scipy(optimize.rosen, X[:2], optimize.rosen_der, bounds=two, seed=1).verdict is Verdict.CORRECT
+    )
     pairs = [(0, 2), (0, 2)]
-    assert gradproof.check_scipy(optimize.rosen, X[:2], optimize.rosen_der, bounds=pairs, seed=1).verdict is Verdict.CORRECT
+    assert (
+        gradproof.check_scipy(optimize.rosen, X[:2], optimize.rosen_der, bounds=pairs, seed=1).verdict
+        is Verdict.CORRECT
+    )
 
 
 def residuals(x, t, y):
@@ -122,7 +132,9 @@ def test_least_squares(form):
     t = np.linspace(0, 2, 40)
     jac = lambda *a: form(residuals_jacobian(*a))
     x, args = np.array([1.5, 0.8]), (t, np.exp(-t))
-    assert gradproof.check_scipy(residuals, x, jac, args=args, bounds=([0, 0], np.inf), seed=1).verdict is Verdict.CORRECT
+    assert (
+        gradproof.check_scipy(residuals, x, jac, args=args, bounds=([0, 0], np.inf), seed=1).verdict is Verdict.CORRECT
+    )
     wrong = lambda x, t, y: form(residuals_jacobian(x, t, y) * [1, -1])
     report = gradproof.check_scipy(residuals, x, wrong, args=args, seed=1)
     assert report.verb == "check_jacobian"

@@ -117,7 +117,7 @@ def test_a_block_that_is_wrong_as_a_whole_is_recognised_at_once():
     location, asked = search(residual)
     assert location.parts == []
     assert location.complete
-    assert len(asked) <= 5
+    assert len(asked) <= 4 + 5  # halves of the rows and of the columns, then five random subsets
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -142,7 +142,6 @@ def test_a_search_ends_with_its_budget():
     assert location.lines <= len(asked) + 1 == 21
 
 
-@pytest.mark.xfail(reason="what was found along an axis is kept by the loop that the end of the budget leaves")
 def test_what_was_found_before_the_budget_ended_is_kept():
     places = [5, 700, 3000]
     _, asked = search(planted(4096, places))

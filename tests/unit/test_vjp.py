@@ -148,7 +148,9 @@ def test_a_vjp_that_reads_the_cotangents_raw_memory_is_said(rng):
 def test_a_vjp_that_answers_differently_each_time_is_said(layer):
     function, vjp, point = layer
     noise = np.random.default_rng(0)
-    report = gradproof.check_vjp(function, lambda p, u: vjp(p, u) * (1 + 1e-3 * noise.standard_normal(60)), point, seed=1)
+    report = gradproof.check_vjp(
+        function, lambda p, u: vjp(p, u) * (1 + 1e-3 * noise.standard_normal(60)), point, seed=1
+    )
     assert report.verdict is Verdict.WRONG
     assert report.diagnoses[0].cause is Cause.NON_DETERMINISTIC_CLAIM
 
@@ -212,9 +214,7 @@ def test_a_function_that_fails_at_the_point_is_an_error(layer):
 def test_relu_networks_are_certified_off_the_kinks(rng):
     W, x = rng.standard_normal((120, 80)), rng.standard_normal(80)
     verdicts = [
-        gradproof.check_vjp(
-            lambda p: np.maximum(W @ p, 0), lambda p, u: W.T @ (u * (W @ p > 0)), x, seed=seed
-        ).verdict
+        gradproof.check_vjp(lambda p: np.maximum(W @ p, 0), lambda p, u: W.T @ (u * (W @ p > 0)), x, seed=seed).verdict
         for seed in range(20)
     ]
     assert Verdict.WRONG not in verdicts
