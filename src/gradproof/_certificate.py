@@ -164,7 +164,9 @@ class Certifier:
             return
         last, direction = self.evidence.lines[-1], self.directions[-1]
         step = min(self.calibration.step, last.step) / 8
-        shorter = Calibration(step, self.calibration.truncation / 8**4, self.calibration.fourth / 8**4)
+        shorter = Calibration(
+            step, self.calibration.truncation / 8**4, self.calibration.fourth / 8**4, self.calibration.rate / 64
+        )
         again = later_line(self.line_of(direction), shorter, self.pool, expect_zero=False)
         if not math.isfinite(again.value):
             return

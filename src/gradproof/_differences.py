@@ -73,11 +73,15 @@ class Calibration:
         Bound on that formula's truncation error at that step.
     fourth
         Largest fourth difference to be expected at that step: more means that the calibration does not fit.
+    rate
+        By how much the derivatives times powers of that step fall over two degrees: a line whose third derivative is
+        larger than the first line's has, at this rate, the larger fifth one.
     """
 
     step: float
     truncation: float
     fourth: float
+    rate: float = 0.0
 
 
 def first_line(
@@ -112,7 +116,10 @@ def first_line(
     ratio = min(0.6 * (7.1 * noise / fifth) ** 0.2, 1.5) if fifth > 0 else 1.5
     step = shorten_mantissa(ratio * table.step)
     truncation = 3 * ratio**5 * fifth / 30 / step
-    return estimate, Calibration(step, truncation, float(fourth) * ratio**4)
+    d = table.reading.derivatives()
+    falls = [float(late / early) for early, late in ((d[1], d[3]), (d[2], d[4])) if early > 0]
+    rate = min(max(falls, default=0.0), 1.0) * ratio**2
+    return estimate, Calibration(step, truncation, float(fourth) * ratio**4, rate)
 
 
 def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero: bool = True) -> Estimate:
@@ -136,14 +143,18 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         values = line([-2 * step, -step, step, 2 * step])
         value = float(values @ [1, -8, 8, -1]) / (12 * step)
         fourth = abs(float(values @ [1, -4, -4, 1]))  # the middle value, six times, is zero
+        # h²φ‴/6 is what the formula of order 2 lacks, and h⁴φ⁽⁵⁾/30 what this one does.
+        correction = abs(value - float(values[2] - values[1]) / (2 * step))
+        shrink = (step / calibration.step) ** 2
+        bound = max(truncation, 3 * correction * calibration.rate * shrink / 5)
         noise, degrees = pool.level(0.5 * line.unit_roundoff * line.magnitude(2 * step))
         noise = max(noise, line.granularity / math.sqrt(12))
         spread = FOUR_POINTS * noise / step
         estimate = Estimate(
             value=value,
-            truncation_error=truncation,
+            truncation_error=bound,
             roundoff_error=spread,
-            error_bar=truncation + student_quantile(degrees, DISPLAY_ALPHA) * spread,
+            error_bar=bound + student_quantile(degrees, DISPLAY_ALPHA) * spread,
             degrees_of_freedom=degrees,
             step=step,
             order=4,
@@ -158,11 +169,11 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         )
         if not smooth:
             crossed = KINKS_CROSSED
-        if smooth and (not expect_zero or within(value, truncation + 10 * spread)):
+        if smooth and (not expect_zero or within(value, bound + 10 * spread)):
             return estimate
         if previous is not None and math.isfinite(value):
             distance = abs(value - previous.value)
-            if within(distance, truncation + 10 * spread + previous.truncation_error + 10 * previous.roundoff_error):
+            if within(distance, bound + 10 * spread + previous.truncation_error + 10 * previous.roundoff_error):
                 return estimate
             missed = distance * step / FOUR_POINTS
             if smooth and missed <= 10 * rounding:

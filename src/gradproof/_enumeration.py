@@ -67,7 +67,7 @@ class Enumeration:
         if self.study.settings.strategy == "coordinates":
             self.certify_what_noise_left_open()
         for b, state in enumerate(self.study.states):
-            if state.verdict is Verdict.INCONCLUSIVE and state.reason is Reason.NOISE:
+            if state.verdict is Verdict.INCONCLUSIVE and state.reason in {Reason.NOISE, Reason.BORDER}:
                 # Longer steps tell more where noise is what limits; then a tolerance that was not given may be raised.
                 exhaustive.sweep_four(b, self.longer_step())
                 self.take_coordinates(b, state, exhaustive, may_raise=True)

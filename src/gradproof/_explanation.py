@@ -63,7 +63,7 @@ def explain(study: Study, remedied: Remedied) -> Explanation:
     study.engine.budget = total
     study.phase = "diagnosis"
     blocks = study.problem.blocks
-    findings = diagnose(
+    findings = name_causes(
         Evidence(
             names=tuple(block.name for block in blocks),
             shapes=tuple(block.shape for block in blocks),
@@ -74,11 +74,23 @@ def explain(study: Study, remedied: Remedied) -> Explanation:
             probes=probes,
             located=located,
             counts={},
-        )
+        ),
+        notes,
     )
     study.phase = "remedy"
     diagnoses = certify_remedies(study, remedied, findings, notes)
     return Explanation(tuple(diagnoses), tuple(notes))
+
+
+def name_causes(evidence: Evidence, notes: list[str]) -> tuple[Finding, ...]:
+    """Diagnose; say so where the numbers are at the edge of what a float can hold, so that squares of them are not."""
+    try:
+        return diagnose(evidence)
+    except ArithmeticError:
+        notes.append(
+            "The cause could not be examined: the gradient's squares leave the range of floating-point numbers."
+        )
+        return ()
 
 
 def gather_probes(study: Study, b: int, probes: list[Probe], calibrations: dict[int, Calibration | None]) -> None:

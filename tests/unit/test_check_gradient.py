@@ -270,9 +270,9 @@ def test_a_tolerance_that_was_not_given_is_raised_to_what_noise_allows_and_says_
 
 
 @pytest.mark.parametrize("difference", [1e-8, 1e-6, 1e-4, 1e-2])
-@pytest.mark.parametrize(("strategy", "factor"), [("auto", 3), ("certificate", 10), ("coordinates", 1.1)])
+@pytest.mark.parametrize(("strategy", "factor"), [("auto", 3), ("certificate", 10), ("coordinates", 1.5)])
 def test_the_tolerance_is_what_divides_right_from_wrong(difference, strategy, factor):
-    # Every block is too large by 1 + 2D; random directions tell it within a factor, single coordinates exactly.
+    # Every block is too large by 1 + 2D; random directions tell it within a factor, single coordinates nearly exactly.
     claimed = scaled(RIGHT, (1 + difference) / (1 - difference))
     for seed in range(3):
         options = {"strategy": strategy, "seed": seed}

@@ -206,9 +206,6 @@ def test_a_single_look_at_noise_alone_is_wrong_with_probability_alpha(degrees):
     assert not exceeds(*share_of_wrong(degrees, 0.01, looks=1), 0.01)
 
 
-@pytest.mark.xfail(
-    reason="the noise's degrees grow with the lines though its estimate does not, and each look spends α anew"
-)
 @pytest.mark.parametrize("degrees", [3, 6])
 def test_many_looks_at_noise_alone_are_wrong_with_probability_alpha(degrees):
     assert not exceeds(*share_of_wrong(degrees, 0.01, looks=16), 0.01)

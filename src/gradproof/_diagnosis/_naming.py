@@ -78,9 +78,8 @@ def _name_block(evidence: Evidence, block: int) -> _Named:
         return _Named(measurements, [fit.hypothesis.describe(fit) for fit in _simplest(sure)], factor)
     part = _parts.wrong_part(evidence, measurements)
     if part is not None:
-        mostly = 2 * part.indices.size > np.count_nonzero(measurements.claimed)
-        # Rounding spares a few entries: the rest is not "some entries".
-        rounded = _residue.low_precision(evidence, measurements, stored_only=True) if mostly else None
+        # Rounding spares some entries: the rest is not "some entries" where all are stored in a lower precision.
+        rounded = _residue.low_precision(evidence, measurements, stored_only=True)
         return _Named(measurements, [rounded or _parts.part_finding(evidence, measurements, part)], factor)
     # What the residual's size suggests is said only where no other explanation is left, and there surely is a residual.
     for cause in _CLAIM_ITSELF[: 1 if unsure or not measurements.visible else None]:

@@ -210,7 +210,7 @@ def _goes_with(evidence: Evidence, measurements: Measurements) -> Iterator[str]:
     residual = np.array([-misfit.value / misfit.scale for misfit in misfits])
     along_claim = np.array([(misfit.true - misfit.value) / misfit.scale for misfit in misfits])
     point = evidence.point[measurements.block]
-    lines = [float(point @ z) / scale for _, z, scale in measurements.components()]
+    lines = [float(point @ z) / scale if scale else 0.0 for _, z, scale in measurements.components()]
     along_point = np.concatenate([point[measurements.indices], lines])
     for what, along in (("the claim", along_claim), (evidence.parameter(measurements.block), along_point)):
         size = float(np.linalg.norm(along) * np.linalg.norm(residual))

@@ -1,6 +1,6 @@
 """The pytest plugin: what a suite pays that does not use it, and what an assertion costs one that does.
 
-    python benchmarks/plugin.py
+    python benchmarks/pytest_plugin.py
 
 Start-up: `pytest` on one empty test, in processes of their own, in turn with and without gradproof installed (a wheel is
 built for it, so that pytest scans what it would scan at the user's), medians of the paired differences of processor time,
