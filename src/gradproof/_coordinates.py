@@ -414,7 +414,7 @@ class Exhaustive:
         truncation = float(np.linalg.norm(measured.truncation))
         t = self.quantile(self.alpha / self.total)
         excess = np.maximum(np.abs(measured.discrepancy) - 3 * measured.truncation - t * measured.spread, 0.0)
-        excess[~measured.judged] = 0.0  # two values alone do not tell an error from truncation
+        excess[~measured.judged | measured.undecided] = 0.0  # two values alone do not tell an error from truncation
         return estimate, float(np.linalg.norm(excess)), estimate + truncation + noise
 
     def difference(self, b: int) -> Difference:

@@ -347,7 +347,8 @@ class Engine:
     def granularity(self) -> float:
         """Spacing of the values where the cost rounds its result visibly, else 0; looked for now and then."""
         if self.evaluations >= self._look_for_grain:
-            self._grain = granularity_of(np.array(self._values), UNIT_ROUNDOFF[self.cost_dtype])
+            # Once seen it stays: values of another size may hide it again.
+            self._grain = granularity_of(np.array(self._values), UNIT_ROUNDOFF[self.cost_dtype]) or self._grain
             self._look_for_grain = self.evaluations + max(self.evaluations // 8, 1)
         return self._grain
 

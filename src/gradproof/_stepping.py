@@ -44,6 +44,8 @@ ENOUGH_DEGREES: Final = 4.0
 """Degrees of freedom from which on the noise is well enough known for a display (Student's t is 7.2 at 0.002)."""
 UNSEEN: Final = 0.3
 """Longest step, over the parameters' scale, for a cost that does not stand out from its noise."""
+CLEAR: Final = 30.0
+"""A coefficient this many times above the higher ones, or above rounding, is the curvature of the cost."""
 FEW_QUANTA: Final = 100.0
 """A cost that changes by fewer times its granularity is known by its granularity only."""
 DELICATE: Final = 30.0
@@ -199,7 +201,22 @@ class StepSearch:
         if table.reading.high and not self.pool.agrees(table.reading):
             self.doubt(table)
             return self.back_off(table) if self.good else self.after_suspect(table)
+        if self.suspects and self.flattened(table):
+            return self.accept_noise()
         return self.accept(table)
+
+    def flattened(self, table: Table) -> bool:
+        """Say whether a table lacks the curvature that a longer one shows clearly: its values are rounded too coarsely.
+
+        The coefficient of degree 2 falls like h²; a kink's would stand out no more than those of higher degrees do.
+        """
+        for other in self.suspects:
+            clear = other.reading.coefficients[1] > CLEAR * max(other.reading.coefficients[2:])
+            expected = other.reading.coefficients[1] * (table.step / other.step) ** 2
+            seen = table.reading.coefficients[1]
+            if other.step > table.step and clear and expected > CLEAR * table.reading.floor and seen < 0.1 * expected:
+                return True
+        return False
 
     def doubt(self, table: Table) -> None:
         """Set a table aside, and with it those at longer steps, which only seemed to be well-behaved."""
