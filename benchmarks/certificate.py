@@ -293,6 +293,8 @@ TABLES = {
 
 
 def main(arguments):
+    if set(arguments) - {*TABLES, "--quick"}:
+        sys.exit(__doc__)
     console = Console(width=120)
     console.print(
         f"NumPy {np.__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}"

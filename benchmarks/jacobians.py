@@ -221,6 +221,8 @@ TABLES = {"certified": certified, "mutants": mutants, "promise": promise}
 
 
 def main(arguments):
+    if set(arguments) - {*TABLES, "--quick"}:
+        sys.exit(__doc__)
     console = Console(width=150)
     console.print(
         f"NumPy {np.__version__}, SciPy {scipy.__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs, {platform.machine()}"
