@@ -28,6 +28,8 @@ CONFIRMED: Final = 0.1
 """Two steps that show the same discrepancy to this fraction confirm each other."""
 SHORT_OF_SCALE: Final = 0.3
 """All coordinates move at once along these lines: their first step is this much shorter than for one."""
+MANY: Final = 1e6
+"""Coordinates above which a first step is shorter still: the more move at once, the nearer is the first kink."""
 LineOf = Callable[[Direction], Line]
 
 
@@ -84,6 +86,8 @@ class Certifier:
         Probability of a wrong verdict that this group may spend.
     pool
         The noise of the cost.
+    size
+        Number of coordinates that are displaced.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Certifier:
         stream: int,
         alpha: float,
         pool: Pool,
+        size: int = 0,
     ) -> None:
         self.members = list(members)
         self.line_of = line_of
@@ -103,6 +108,7 @@ class Certifier:
         self.seed = seed
         self.stream = stream
         self.pool = pool
+        self.scale = SHORT_OF_SCALE * min(1.0, math.sqrt(MANY / size)) if size else SHORT_OF_SCALE
         self.evidence = Evidence(self.members, alpha)
         self.calibration: Calibration | None = None
         self.directions: list[RandomDirection] = []
@@ -148,7 +154,7 @@ class Certifier:
         line = self.line_of(direction)
         if self.calibration is None:
             estimate, self.calibration = first_line(
-                line, self.target(tolerances), self.pool, max_evaluations=FIRST_LINE, scale=SHORT_OF_SCALE
+                line, self.target(tolerances), self.pool, max_evaluations=FIRST_LINE, scale=self.scale
             )
         else:
             estimate = later_line(line, self.calibration, self.pool)

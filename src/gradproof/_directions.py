@@ -136,7 +136,7 @@ class GivenDirection:
         self.components = components
 
     def component(self, block: int, shape: tuple[int, ...]) -> FloatArray | None:
-        """Return the component as it was given; None where it is zero throughout."""
+        """Return a copy of the component that was given; None where it is zero throughout."""
         del shape
         component = self.components[block]
-        return component if component.any() else None
+        return component.copy() if component.any() else None

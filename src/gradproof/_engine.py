@@ -20,6 +20,8 @@ from gradproof.adapters import kind_of
 
 ENOUGH_VALUES: Final = 7
 """Distinct values after which the precision in which they are returned is read off them."""
+LARGE: Final = 50_000
+"""Coordinates above which a direction is made anew for each displacement: it costs time, and saves a vector."""
 RECENT: Final = 64
 """Latest values, from which a visible rounding of the cost is read."""
 NARROW: Final[dict[str, Callable[[float], Any]]] = {"float16": np.float16, "float32": np.float32}
@@ -168,7 +170,7 @@ class Engine:
                 meaning="It would change the parameters that it differentiates at (your own arrays are untouched)",
                 remedy="Copy the parameters inside the function before changing them in place",
             )
-        return self.problem.claimed_values(answer)
+        return tuple(np.array(flat) for flat in self.problem.claimed_values(answer))  # it may reuse its memory
 
     def _take_apart(self, answer: Any) -> tuple[float, Any]:
         gradient = None
@@ -246,9 +248,11 @@ class Engine:
 
     def _displace(self, components: Sequence[FloatArray | None], step: float) -> tuple[Any, float]:
         # Made within the call, so that nothing else holds them and their memory can be given away.
+        own = self.problem.size > LARGE
         pairs = zip(self.problem.values, components, strict=True)
         return self.problem.displaced(
-            [None if component is None else _moved(start, component, step) for start, component in pairs], self.claimed
+            [None if component is None else _moved(start, component, step, own=own) for start, component in pairs],
+            self.claimed,
         )
 
     def _failed(self, displacement: Displacement, error: str) -> str:
@@ -256,7 +260,9 @@ class Engine:
         return error
 
     def _components(self, direction: Direction) -> list[FloatArray | None]:
-        """Return the direction, kept for the next displacement along it: one vector, never more."""
+        """Return the direction, kept for the next displacement along it; made anew each time where it is large."""
+        if self.problem.size > LARGE:
+            return [direction.component(k, block.shape) for k, block in enumerate(self.problem.blocks)]
         if self._cached is None or self._cached[0] != direction:
             self._cached = None
             made = [direction.component(k, block.shape) for k, block in enumerate(self.problem.blocks)]
@@ -447,9 +453,9 @@ class CoordinateLine(EngineLine):
         return max(abs(e.value) for t, e in self.known.items() if abs(t) <= reach and not e.error)
 
 
-def _moved(start: FloatArray, component: FloatArray, step: float) -> FloatArray:
-    """Return θ + t v, with one new vector."""
-    moved = component * step
+def _moved(start: FloatArray, component: FloatArray, step: float, *, own: bool) -> FloatArray:
+    """Return θ + t v, with one new vector; with none where the direction's component may be overwritten."""
+    moved = np.multiply(component, step, out=component if own else None)
     moved += start
     return moved
 

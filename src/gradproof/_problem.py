@@ -223,19 +223,16 @@ class Problem:
     def shortest(self, components: Sequence[FloatArray | None]) -> float:
         """Return the t below which `lost` names a block, as far as roundings are independent of each other.
 
-        An entry is then off by spacing/√12 in the root mean square.
+        An entry is then off by spacing/√12 in the root mean square, and the spacing is at most 2u of the entry.
         """
         result = 0.0
         for k, old, component in zip(self.selected, self.values, components, strict=True):
             if component is None:
                 continue
-            moved = component != 0
-            spacing = (
-                2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * np.exp2(np.floor(np.log2(np.abs(old[moved]) + 1e-300)))
-            )
             length = float(np.linalg.norm(component))
             if length > 0:
-                result = max(result, float(np.linalg.norm(spacing)) / math.sqrt(12) / (REPRESENTED * length))
+                spacing = 2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * _norm_where(old, component)
+                result = max(result, spacing / math.sqrt(12) / (REPRESENTED * length))
         return result
 
     def assembled(self, values: Sequence[FloatArray]) -> Any:
@@ -328,6 +325,12 @@ def _change(claimed: FloatArray, new: FloatArray, old: FloatArray) -> float:
         return float(claimed @ (new - old))
     parts = (slice(start, start + CHUNK) for start in range(0, new.size, CHUNK))
     return sum((float(claimed[part] @ (new[part] - old[part])) for part in parts), 0.0)
+
+
+def _norm_where(values: FloatArray, chosen: FloatArray) -> float:
+    """Return the norm of the values where the other array is not zero, without a vector for them."""
+    parts = (slice(start, start + CHUNK) for start in range(0, values.size, CHUNK))
+    return math.hypot(*(float(np.linalg.norm(values[part][chosen[part] != 0])) for part in parts))
 
 
 def _as_array(values: Sequence[Any]) -> Any:

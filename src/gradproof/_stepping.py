@@ -46,6 +46,8 @@ UNSEEN: Final = 0.3
 """Longest step, over the parameters' scale, for a cost that does not stand out from its noise."""
 CLEAR: Final = 30.0
 """A coefficient this many times above the higher ones, or above rounding, is the curvature of the cost."""
+CHEAPER: Final = 14.0
+"""A spread of so many targets takes five lines instead of two (√(m/q_m) is 36 and 1410 at α = 1e-6)."""
 FEW_QUANTA: Final = 100.0
 """A cost that changes by fewer times its granularity is known by its granularity only."""
 DELICATE: Final = 30.0
@@ -263,7 +265,12 @@ class StepSearch:
                 return table.step * self.shorten
         self.good.append(table)
         self.pool.add(table.reading)
-        return self.better_step(table) or self.second_opinion()
+        return 0.0 if self.will_do(table) else self.better_step(table) or self.second_opinion()
+
+    def will_do(self, table: Table) -> bool:
+        """Say whether more lines at this step cost less than a search, among kinks, for a better one."""
+        small = self.spread(table) <= CHEAPER * self.target and table.truncation() <= self.target
+        return small and bool(self.suspects) and not table.reading.stuck
 
     def contradicts_for_good(self, table: Table, shorter: list[Table]) -> bool:
         """Say whether a longer step contradicts shorter ones by more than the rounding of the arguments."""
@@ -297,7 +304,14 @@ class StepSearch:
             small = table.reading.noise <= SMALL_NOISE * self.line.magnitude(0.0)
             if steady and (small or (len(far) > 1 and irregular(table))):
                 return self.accept_noise()
-        return table.step * self.shorten
+        # A kink beyond the inner values only: half of the step keeps clear of it.
+        return table.step / 2 if self.smooth_inside(table) else table.step * self.shorten
+
+    def smooth_inside(self, table: Table) -> bool:
+        """Say whether the five inner values alone show no kink: their fourth difference is rounding."""
+        inner = table.values[1:6]
+        fourth = abs(float(inner @ [1, -4, 6, -4, 1]))
+        return table.side == 0 and fourth <= CLEAR * math.sqrt(70) * table.reading.floor
 
     def accept_noise(self) -> float:
         """The same at two steps, or at two calls: noise. The tables that showed it are good, and longer steps pay."""

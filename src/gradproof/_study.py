@@ -192,6 +192,7 @@ class Study:
             stream=self.next_streams(),
             alpha=alpha,
             pool=self.pool,
+            size=sum(self.problem.blocks[member.block].size for member in members),
         )
 
     def negligible(self, b: int) -> float:
