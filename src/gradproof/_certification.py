@@ -18,7 +18,6 @@ from gradproof._results import (
 )
 from gradproof._settings import (
     HIGHEST_TOLERANCES,
-    UNIT_ROUNDOFF,
 )
 from gradproof._statistics import difference_from_above, student_quantile
 from gradproof._study import BlockState, Study
@@ -73,22 +72,13 @@ class Certification:
             self.set_resolution(state, certifier, member)
 
     def anchor_zeros(self, certifier: Certifier, members: list[Member]) -> None:
-        """Find what a gradient of zero everywhere is to be judged by: how much the cost changes at all, per unit of t."""
+        """Judge a gradient of zero everywhere by how much the cost changes at all."""
         direction = certifier.direction()
         line = self.study.line_of(direction)
         estimate, certifier.calibration = first_line(line, 0.0, self.study.pool, max_evaluations=20)
-        spread = max((abs(e.value - self.study.base) for e in line.known.values() if not e.error), default=0.0)
-        reach = max(abs(t) for t in line.known)
-        share = spread / reach if reach > 0 else 0.0
-        roundoff = UNIT_ROUNDOFF[self.study.engine.precision]
-        # Where the cost hardly moves, what its rounding hides is the least that can be asked.
-        hidden = (
-            1e4 * max(estimate.roundoff_error, roundoff * abs(self.study.base))
-            if math.isfinite(estimate.value)
-            else 0.0
-        )
+        self.study.set_anchor(line, estimate)
         for member in members:
-            member.norm = max(share, hidden / self.study.states[member.block].tolerance) / member.scale
+            member.norm = self.study.anchor / member.scale
         certifier.take(estimate, direction)
 
     def run_certifier(self, certifier: Certifier) -> Verdict:

@@ -113,6 +113,8 @@ class Exhaustive:
         Probability of a wrong verdict.
     roundoff
         u of the precision at work.
+    negligible
+        For each block the norm of a residual that counts as none; 0 where the tolerance alone decides.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class Exhaustive:
         tolerances: Sequence[float],
         alpha: float,
         roundoff: float,
+        negligible: Sequence[float] = (),
     ) -> None:
         self.claimed = claimed
         self.scales = scales
@@ -134,6 +137,7 @@ class Exhaustive:
         self.tolerances = tolerances
         self.alpha = alpha
         self.roundoff = roundoff
+        self.negligible = list(negligible) or [0.0] * len(claimed)
         self.steps = [step] * len(claimed)
         self.scatter, self.scatter_degrees = 1.0, 0.0
         self.total = sum(gradient.size for gradient in claimed)
@@ -242,6 +246,7 @@ class Exhaustive:
             * float(np.linalg.norm(claimed)),
         )
         relative = self.tolerances[b] * (np.abs(claimed) + np.abs(claimed + measured.discrepancy))
+        relative = np.maximum(relative, self.negligible[b] / math.sqrt(claimed.size))
         return (size > np.maximum(explained, relative)) | measured.failed
 
     def proved(self, b: int) -> NDArray[np.bool_]:
@@ -391,7 +396,8 @@ class Exhaustive:
         if not estimate.trusted:
             measured.truncation[j] = max(measured.truncation[j], estimate.error_bar / scale)
             measured.undecided[j] = bool(self.suspicious(b)[j]) or not within(
-                estimate.error_bar / scale, self.tolerances[b] * float(np.linalg.norm(self.claimed[b]))
+                estimate.error_bar / scale,
+                max(self.tolerances[b] * float(np.linalg.norm(self.claimed[b])), self.negligible[b]),
             )
             return estimate.step
         measured.wrong[j] = bool(self.proved(b)[j])

@@ -50,6 +50,10 @@ class Enumeration:
             self.study.pool.forget()
         scales = coordinate_scales(self.study.problem, self.study.claimed)
         step = self.coordinate_step()
+        if self.study.anchor == 0 and all(state.norm == 0 for state in self.study.states):
+            line = self.study.line_of(self.joint_direction())
+            estimate, _ = first_line(line, 0.0, self.study.pool, max_evaluations=12)
+            self.study.set_anchor(line, estimate)
         exhaustive = Exhaustive(
             self.study.claimed,
             scales,
@@ -59,6 +63,7 @@ class Enumeration:
             tolerances=[s.tolerance for s in self.study.states],
             alpha=self.study.settings.alpha,
             roundoff=UNIT_ROUNDOFF[self.study.engine.precision],
+            negligible=[self.study.negligible(b) if s.norm == 0 else 0.0 for b, s in enumerate(self.study.states)],
         )
         self.study.exhaustive = exhaustive
         exhaustive.run()
@@ -99,6 +104,11 @@ class Enumeration:
             else:  # what the lines say is sharper than the sum of the coordinates' noise
                 self.study.states[b].residual = self.study.states[b].numerical_norm = math.nan
 
+    def joint_direction(self) -> RandomDirection:
+        """Return a direction that moves every block by its own scale."""
+        scales = tuple(state.scale for state in self.study.states)
+        return RandomDirection(self.study.settings.seed, self.study.next_streams(), scales)
+
     def coordinate_step(self) -> float:
         """Return the step of the two-point formula, from what a line has taught; a first line where none was made.
 
@@ -107,9 +117,7 @@ class Enumeration:
         mistake where a kink is crossed, or where a coordinate's gradient is small; a shorter one drowns in noise.
         """
         if not self.study.pool.readings:
-            scales = tuple(state.scale for state in self.study.states)
-            direction = RandomDirection(self.study.settings.seed, self.study.next_streams(), scales)
-            line = self.study.line_of(direction)
+            line = self.study.line_of(self.joint_direction())
             first_line(line, 0.0, self.study.pool, max_evaluations=12, scale=0.1, enough=ENOUGH_FOR_COORDINATES)
         change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
         noise = max(self.study.noise, self.study.engine.granularity)

@@ -88,6 +88,7 @@ class Study:
         self.calibration: Calibration | None = None
         self.calibration_step = 1e-5
         self.non_finite = False
+        self.anchor = 0.0
         self.claim_unsteady = 0.0
         self.stream = 0
         self.spent = False
@@ -195,11 +196,23 @@ class Study:
             size=sum(self.problem.blocks[member.block].size for member in members),
         )
 
+    def set_anchor(self, line: EngineLine, estimate: Estimate) -> None:
+        """Find what a gradient of zero everywhere is to be judged by: how much the cost changes at all, per unit of t.
+
+        Where the cost hardly moves, what its rounding hides is the least that can be asked.
+        """
+        spread = max((abs(e.value - self.base) for e in line.known.values() if not e.error), default=0.0)
+        reach = max(abs(t) for t in line.known)
+        roundoff = UNIT_ROUNDOFF[self.engine.precision]
+        hidden = 1e4 * max(estimate.roundoff_error, roundoff * abs(self.base)) if math.isfinite(estimate.value) else 0.0
+        tolerance = max(state.tolerance for state in self.states)
+        self.anchor = max(spread / reach if reach > 0 else 0.0, hidden / tolerance)
+
     def negligible(self, b: int) -> float:
         """Size of a residual that counts as none in a block of zeros: what the tolerance makes of the others' share."""
         state = self.states[b]
         shares = [s.scale * s.norm for s in self.states if not s.zero]
-        share = max(shares, default=abs(self.base))
+        share = max(shares, default=self.anchor)
         return state.tolerance * share / state.scale if state.scale > 0 else 0.0
 
     def measure(self, direction: Direction, calibrations: dict[int, Calibration | None], block: int) -> Estimate:
