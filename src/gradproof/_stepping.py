@@ -216,7 +216,8 @@ class StepSearch:
             clear = other.reading.coefficients[1] > CLEAR * max(other.reading.coefficients[2:])
             expected = other.reading.coefficients[1] * (table.step / other.step) ** 2
             seen = table.reading.coefficients[1]
-            if other.step > table.step and clear and expected > CLEAR * table.reading.floor and seen < 0.1 * expected:
+            expected_clear = expected > CLEAR * max(table.reading.floor, table.reading.noise)
+            if other.step > table.step and clear and expected_clear and seen < 0.1 * expected:
                 return True
         return False
 

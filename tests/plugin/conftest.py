@@ -35,7 +35,8 @@ class Suite:
     def __init__(self, pytester, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-        monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+        for name in ("PYTEST_ADDOPTS", "CI", "BUILD_NUMBER"):  # pytest shortens no summary where CI is set
+            monkeypatch.delenv(name, raising=False)
         self.pytester = pytester
         self.reports_path = pytester.path / "reports.json"
 
