@@ -16,9 +16,7 @@ from gradproof._results import (
     Reason,
     Verdict,
 )
-from gradproof._settings import (
-    HIGHEST_TOLERANCES,
-)
+from gradproof._settings import HIGHEST_TOLERANCES, round_up
 from gradproof._statistics import difference_from_above, student_quantile
 from gradproof._study import BlockState, Study
 
@@ -245,12 +243,3 @@ class Certification:
         finally:
             self.study.engine.claimed = kept
         return verdict, upper
-
-
-def round_up(value: float) -> float:
-    """Round up to 1, 2 or 5 times a power of ten."""
-    if not (value > 0 and math.isfinite(value)):
-        return value
-    power = 10.0 ** math.floor(math.log10(value))
-    digit = next((d for d in (1, 2, 5, 10) if d * power >= value), 10)
-    return float(f"{digit * power:.3g}")

@@ -23,7 +23,7 @@ from gradproof._map_examination import MapExamination
 from gradproof._map_faults import FaultFinder
 from gradproof._map_groups import ColumnGroups
 from gradproof._map_hypotheses import certified, explain_whole
-from gradproof._map_report import UNLIMITED, map_report, report_non_finite
+from gradproof._map_report import map_report, report_non_finite
 from gradproof._map_tests import (
     asymmetry_of_matrix,
     asymmetry_of_product,
@@ -34,7 +34,7 @@ from gradproof._map_tests import (
 from gradproof._outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem import Problem
 from gradproof._results import Cause, Diagnosis, Report, Verdict
-from gradproof._settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Convention, Settings
+from gradproof._settings import DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Convention, Settings
 
 SPARE = 60
 """Evaluations that are left to the search when every column is measured."""
@@ -112,11 +112,8 @@ class MapCheck:
         real, self.restore, self.complex_names = real_pairs(task.point)
         restore = self.restore
         problem = Problem(lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude)
-        budget = task.settings.budget
-        if budget is None:
-            budget = UNLIMITED if task.settings.strategy == "coordinates" else DEFAULT_BUDGET
         lone = "point" if task.symmetric else LONE_OUTPUT
-        self.engine = MapEngine(problem, budget=budget, lone=lone)
+        self.engine = MapEngine(problem, budget=task.settings.allowance, lone=lone)
         self.phase: Literal["lines", "coordinates", "search", "diagnosis"] = "lines"
         self.engine.on_evaluated = self.on_evaluated
         self.engine.evaluate_point()
@@ -274,8 +271,7 @@ class MapCheck:
 
     def non_finite(self, where: str) -> Report:
         s, engine = self.task.settings, self.engine
-        budget = 0 if engine.budget >= UNLIMITED else int(engine.budget)
-        given = (s.tolerance, s.confidence, s.strategy, s.seed, budget)
+        given = (s.tolerance, s.confidence, s.strategy, s.seed, s.stated_budget)
         norm = float(np.linalg.norm(engine.base))
         name = engine.outputs.blocks[0].name if len(engine.outputs.blocks) == 1 else "the claim"
         return report_non_finite(
@@ -296,7 +292,7 @@ class MapCheck:
         self.phase = "coordinates"
         if claim.sparse:
             if not _any_wrong(examination):
-                most = (int(min(left, UNLIMITED)) if every else int(min(EXHAUSTIVE_EVALUATIONS, left))) // EVALUATIONS
+                most = int(left if every else min(EXHAUSTIVE_EVALUATIONS, left)) // EVALUATIONS
                 ColumnGroups(examination, finder, most).run()
         elif every or EVALUATIONS * self.structure.size <= min(EXHAUSTIVE_EVALUATIONS, left):
             Columns(examination, finder).run(conclude=every)

@@ -24,7 +24,7 @@ from gradproof._settings import (
     UNIT_ROUNDOFF,
 )
 from gradproof._statistics import difference_from_above, difference_from_below, student_quantile
-from gradproof._study import UNLIMITED, Study
+from gradproof._study import Study
 
 SHOWN_COORDINATES: Final = 100
 
@@ -211,7 +211,7 @@ class Conclusion:
             confidence=self.study.settings.confidence,
             strategy=self.study.strategy,
             seed=self.study.settings.seed,
-            budget=0 if self.study.budget >= UNLIMITED else self.study.budget,
+            budget=self.study.settings.stated_budget,
             evaluations=self.study.engine.evaluations,
             cost=self.study.base,
             noise=noise,
@@ -296,7 +296,7 @@ class Conclusion:
             confidence=self.study.settings.confidence,
             strategy=self.study.strategy,
             seed=self.study.settings.seed,
-            budget=0 if self.study.budget >= UNLIMITED else self.study.budget,
+            budget=self.study.settings.stated_budget,
             evaluations=self.study.engine.evaluations,
             cost=self.study.base,
             noise=math.nan,

@@ -45,6 +45,7 @@ TWO_STEPS: Final = 2.2
 SHORTER: Final = 1 / (10 * math.pi)
 """How much shorter the step is at which a coordinate is asked again before it is measured with care."""
 RESWEEPS: Final = 4
+"""Times that a block may be swept again at another step."""
 SAMPLE: Final = 3
 """Coordinates of a block that are looked at carefully before the block's step is blamed."""
 LineOf = Callable[[Direction], Line]

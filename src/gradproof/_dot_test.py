@@ -23,9 +23,11 @@ from gradproof._statistics import (
 )
 
 PROBES: Final = 4
+"""Pairs u, v: sixteen products of them, which are bounded together (χ²-products)."""
 ROUNDING: Final = 50.0
 """Roundings of ‖u‖‖Av‖ that a product of many terms may be off by."""
 MOST_ROWS: Final = 3
+"""Rows and columns that are named; where there are more the operators differ as a whole."""
 LIMITS: Final = (
     "The dot test shows whether two products belong to one operator, not whether that operator is the derivative of "
     "anything: both may be wrong alike. check_jvp and check_vjp compare with a function."

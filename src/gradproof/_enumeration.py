@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from gradproof._certificate import group_blocks
-from gradproof._certification import Certification, round_up
+from gradproof._certification import Certification
 from gradproof._coordinates import Exhaustive
 from gradproof._differences import first_line
 from gradproof._directions import RandomDirection
@@ -18,10 +18,7 @@ from gradproof._results import (
     Verdict,
 )
 from gradproof._scales import coordinate_scales
-from gradproof._settings import (
-    HIGHEST_TOLERANCES,
-    UNIT_ROUNDOFF,
-)
+from gradproof._settings import HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
 from gradproof._statistics import difference_from_below
 from gradproof._study import BlockState, Study
 

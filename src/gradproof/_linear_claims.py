@@ -23,10 +23,12 @@ Blocks = tuple[FloatArray, ...]
 """One flat array for each selected block of the point."""
 NORM_PROBES: Final = 8
 MOST_NORM_CALLS: Final = 200
+"""Products that measure the norm of each block of a claim; at most so many in all, but four a block."""
 EXPLICIT_SIZE: Final = 64
 EXPLICIT_ENTRIES: Final = 4_000_000
 """A map of at most so many rows (VJP) or columns (JVP), and entries in all, is written out as a matrix."""
 FEW_COLUMNS_ROWS: Final = 512
+"""The same number of rows where the columns are measured one by one anyway."""
 LINEARITY: Final = 1.0e3
 """A map is not called nonlinear for less than this many roundings."""
 

@@ -18,12 +18,13 @@ from gradproof._matrix_evidence import MatrixEvidence, Pair
 from gradproof._results import Diagnosis, Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
+from gradproof._study import NEGLIGIBLE
 from gradproof._vector_lines import LineReader, LineReading, VectorLine, View
 
 COTANGENTS: Final = {"float64": 4, "float32": 12, "float16": 12, "bfloat16": 12}
 """k, by precision: where noise limits, more cotangents are cheaper than more lines."""
 MOST_LINES: Final = 12
-NEGLIGIBLE: Final = 0.75
+"""Lines of one group of blocks; what they leave open is asked block by block."""
 LINES_ALONE: Final = 8
 """Lines restricted to one block of the point after which it stays undecided."""
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from gradproof._coordinates import CLAIM_ROUNDING
 from gradproof._differences import careful_derivative
 from gradproof._directions import BlockDirection, Coordinate, FloatArray, Slab
 from gradproof._engine import BudgetSpent
@@ -35,10 +36,11 @@ MOST_ROWS: Final = 24
 MOST_CALLS: Final = 600
 """Calls of a VJP that the search for rows may take."""
 MOST_CANDIDATES: Final = 6
+"""Columns that two lines leave possible for one wrong entry, measured one by one."""
 DELEGATED_ROWS: Final = 3
+"""Wrong rows that are searched for their columns."""
 MOST_NAMED: Final = 6
 """Entries of one pair that are causes of their own."""
-CLAIM_ROUNDING: Final = 100.0
 KNOWN: Final = 1e-10
 """A single entry is measured to this part of its row's norm."""
 MASKED: Final = 20.0

@@ -24,7 +24,6 @@ from gradproof._settings import DEFAULT_TOLERANCES, UNIT_ROUNDOFF
 from gradproof._statistics import difference_from_above, difference_from_below
 
 SHOWN_ENTRIES = 100
-UNLIMITED = 2**62
 
 
 def map_report(
@@ -96,7 +95,7 @@ def map_report(
         confidence=settings.confidence,
         strategy=strategy,
         seed=settings.seed,
-        budget=0 if engine.budget >= UNLIMITED else int(engine.budget),
+        budget=settings.stated_budget,
         evaluations=engine.evaluations,
         cost=float(np.linalg.norm(engine.base)),
         noise=noise,

@@ -17,7 +17,9 @@ from gradproof._results import Cause, Diagnosis
 from gradproof._settings import UNIT_ROUNDOFF
 
 PROBES: Final = 4
+"""Pairs of tangents that estimate the asymmetry of a product."""
 MOST: Final = 0.05
+"""Largest relative difference that is ever excused as rounding, whatever the precision."""
 
 
 def find_non_finite(claim: Claim, engine: MapEngine, structure: Structure) -> str:

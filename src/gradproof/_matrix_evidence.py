@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gradproof._results import Difference, Reason, Verdict
+from gradproof._settings import round_up
 from gradproof._statistics import (
     alpha_for_correct,
     alpha_for_wrong,
@@ -153,7 +154,7 @@ class MatrixEvidence:
         """Return what the noise can resolve in a pair, rounded up to 1, 2 or 5 times a power of ten."""
         change = pair.share if pair.zero else scale * pair.low
         wanted = COMFORTABLE * self.spread() / (2 * change) if change > 0 else 0.0
-        return max(pair.tolerance, min(_round_up(wanted), highest))
+        return max(pair.tolerance, min(round_up(wanted), highest))
 
     def conclude(self) -> None:
         """Give each pair what these lines say of it."""
@@ -184,11 +185,3 @@ class MatrixEvidence:
             seen = math.hypot(*(line.spread + line.truncation for line in self.lines)) * self.factor()
             known = pair.share if pair.zero else scale * pair.low
             pair.resolution = difference_from_above(min(seen, known), known) if known > 0 else 1.0
-
-
-def _round_up(value: float) -> float:
-    if not (value > 0 and math.isfinite(value)):
-        return value
-    power = 10.0 ** math.floor(math.log10(value))
-    digit = next((d for d in (1, 2, 5, 10) if d * power >= value), 10)
-    return float(f"{digit * power:.3g}")

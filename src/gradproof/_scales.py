@@ -18,6 +18,7 @@ from gradproof._problem import Problem
 LARGEST_RAISE: Final = 1.0e3
 """Most by which a parameter's scale may exceed its size."""
 SAFE_TO_SQUARE: Final = (1e-140, 1e140)
+"""Sizes the squares of which neither overflow nor vanish in double precision, with room for sums."""
 
 
 def rms(values: FloatArray) -> float:

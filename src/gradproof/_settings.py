@@ -17,6 +17,9 @@ DEFAULT_CONFIDENCE: Final = 0.999999
 DEFAULT_BUDGET: Final = 1000
 """Cost calls for "auto" and "certificate", search and diagnosis included."""
 SMALLEST_BUDGET: Final = 12
+"""Fewest calls of the cost that can certify anything: seven for the first line, four for a second, one to spare."""
+UNLIMITED: Final = 2**62
+"""The budget of "coordinates" where none is given."""
 EXHAUSTIVE_EVALUATIONS: Final = 256
 """"auto" measures every coordinate, too, where 2N is at most this."""
 DEFAULT_TOLERANCES: Final = {"float64": 1e-7, "float32": 1e-3, "float16": 1e-2, "bfloat16": 1e-1}
@@ -84,3 +87,24 @@ class Settings:
     def alpha(self) -> float:
         """1 − confidence: the probability of a wrong verdict that is accepted."""
         return 1.0 - self.confidence
+
+    @property
+    def allowance(self) -> int:
+        """The budget in calls of the cost: as given, or the strategy's default."""
+        if self.budget is not None:
+            return self.budget
+        return UNLIMITED if self.strategy == "coordinates" else DEFAULT_BUDGET
+
+    @property
+    def stated_budget(self) -> int:
+        """The budget as a report states it: 0 where there is none."""
+        return 0 if self.allowance >= UNLIMITED else self.allowance
+
+
+def round_up(tolerance: float) -> float:
+    """Round a tolerance that noise has raised up to 1, 2 or 5 times a power of ten."""
+    if not (tolerance > 0 and math.isfinite(tolerance)):
+        return tolerance
+    power = 10.0 ** math.floor(math.log10(tolerance))
+    digit = next((d for d in (1, 2, 5, 10) if d * power >= tolerance), 10)
+    return float(f"{digit * power:.3g}")

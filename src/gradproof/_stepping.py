@@ -22,7 +22,7 @@ from gradproof._noise import (
 )
 from gradproof._results import Estimate, Kink
 from gradproof._statistics import student_quantile, within
-from gradproof._tables import REPRESENTED, Line, Table, irregular, is_kink, one_sided, shorten_mantissa
+from gradproof._tables import REPRESENTED, SAME_JUMP, Line, Table, irregular, is_kink, one_sided, shorten_mantissa
 
 FIRST_STEP: Final = 3.0e-3 * 1.0371 * math.sqrt(math.pi / 3)
 """First step in units of the parameters' scale; the odd factor avoids steps at which a cost is exact by accident."""
@@ -54,6 +54,10 @@ DELICATE: Final = 30.0
 """A cost that changes by this many times its value over the parameters' scale feels the rounding of its arguments."""
 LONGEST: Final = 10 * math.pi**2
 """Most that one look may lengthen the step by; no ratio of small numbers, as above."""
+LOST: Final = 0.1
+"""A curvature of which less than this is seen, where a longer step promises it clearly, is lost in rounding."""
+VISIBLE_GRAIN: Final = 0.02
+"""Values rougher than this part of the cost's granularity show it (rounding to a grid scatters by 1/√12 of it)."""
 ONE_SIDED_AMPLIFICATION: Final = 3.9
 """Standard deviation of the one-sided formula of order 3, over noise/step: √(11² + 18² + 9² + 2²)/6."""
 DISPLAY_ALPHA: Final = 1.0e-3
@@ -138,7 +142,7 @@ class StepSearch:
         if spacing > 0 and float(np.max(np.abs(changes))) <= FEW_QUANTA * spacing:
             return spacing
         seen = [values, *(table.values for table in (*self.suspects, *self.good))]
-        return spacing if spacing > 0 and any(roughness(v) >= 0.02 * spacing for v in seen) else 0.0
+        return spacing if spacing > 0 and any(roughness(v) >= VISIBLE_GRAIN * spacing for v in seen) else 0.0
 
     def reread(self) -> None:
         """The granularity of the cost has come to light: read all tables again with it."""
@@ -217,7 +221,7 @@ class StepSearch:
             expected = other.reading.coefficients[1] * (table.step / other.step) ** 2
             seen = table.reading.coefficients[1]
             expected_clear = expected > CLEAR * max(table.reading.floor, table.reading.noise)
-            if other.step > table.step and clear and expected_clear and seen < 0.1 * expected:
+            if other.step > table.step and clear and expected_clear and seen < LOST * expected:
                 return True
         return False
 
@@ -338,6 +342,7 @@ class StepSearch:
                 return 0.0
             factor = (3 * noise / reading.coefficients[-1]) ** (1 / 6)
             shorter = table.step * min(max(factor, SHORTEN), 0.5)
+            # A step within a factor of 2.5 of one that was looked at would show the same again.
             return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter
         if reading.stuck and self.suspects and self.looked_beyond < 2:
             # Constant here, jumps there: a granularity shows at a longer step, or at one between. Another cost is flat
@@ -419,7 +424,7 @@ class StepSearch:
         best = min(tables, key=lambda table: one_sided(table)[2])
         left, right, bar = one_sided(best)
         others = [one_sided(table) for table in tables if table.step > best.step / 100 and table is not best]
-        steady = any(within((r - m) - (right - left), 0.25 * abs(right - left) + b) for m, r, b in others)
+        steady = any(within((r - m) - (right - left), SAME_JUMP * abs(right - left) + b) for m, r, b in others)
         return best if abs(right - left) > 8 * bar and steady else None
 
     def estimate(self, table: Table, bar: float, *, trusted: bool = True) -> Estimate:

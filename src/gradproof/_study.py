@@ -28,7 +28,6 @@ from gradproof._results import (
 )
 from gradproof._scales import block_scales, rms
 from gradproof._settings import (
-    DEFAULT_BUDGET,
     DEFAULT_TOLERANCES,
     UNIT_ROUNDOFF,
     Settings,
@@ -37,7 +36,6 @@ from gradproof._statistics import student_quantile
 
 NEGLIGIBLE: Final = 0.75
 """A block whose claim changes the cost by less than u^0.75 of what the others do counts as zero."""
-UNLIMITED: Final = 2**62
 
 
 @dataclass(slots=True)
@@ -72,11 +70,8 @@ class Study:
         self.settings = settings
         self.strategy = settings.strategy
         self.phase: Phase = "noise"
-        budget = settings.budget
-        if budget is None:
-            budget = UNLIMITED if settings.strategy == "coordinates" else DEFAULT_BUDGET
-        self.budget = budget
-        self.engine = Engine(problem, budget=budget)
+        self.budget = settings.allowance
+        self.engine = Engine(problem, budget=self.budget)
         self.pool = Pool()
         self.notes: list[str] = []
         self.diagnoses: list[Diagnosis] = []

@@ -15,6 +15,9 @@ from gradproof._statistics import within
 
 REPRESENTED: Final = 3.0
 """A step is at least this many times the shortest that is represented: below, single coordinates do not move."""
+SAME_JUMP: Final = 0.25
+"""Two steps show the same jump of the slope where it differs by no more than this part: noise would change it by the
+ratio of the steps, smoothness by its cube."""
 SLOW: Final = 0.1
 """Derivatives that fall by less than this over two degrees do not show yet how they go on."""
 CENTRAL_6: Final = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60
@@ -145,6 +148,6 @@ def is_kink(long: Table, short: Table) -> bool:
     jump, long_jump = right - left, long_right - long_left
     noise = 8 * short.reading.floor / short.step
     clear = abs(jump) > 8 * (bar + noise)
-    steady = within(jump - long_jump, 0.25 * abs(jump) + long_bar)
+    steady = within(jump - long_jump, SAME_JUMP * abs(jump) + long_bar)
     alone = bar <= 3 * long_bar * short.step / long.step + noise
     return clear and steady and alone

@@ -17,7 +17,7 @@ import numpy as np
 from gradproof._differences import first_line
 from gradproof._directions import FloatArray
 from gradproof._map_engine import Components, MapEngine, Moved
-from gradproof._noise import FAR_ABOVE_ROUNDING, POINTS, STANDS_OUT, Pool, gram_polynomials
+from gradproof._noise import FAR_ABOVE_ROUNDING, POINTS, PRIOR_DEGREES, STANDS_OUT, Pool, gram_polynomials
 from gradproof._results import Estimate
 from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import within
@@ -26,14 +26,16 @@ from gradproof._tables import CENTRAL_4, CENTRAL_6, FORWARD_5, FORWARD_6, SLOW, 
 View = Callable[[Moved, float], tuple[FloatArray, FloatArray]]
 """From a displaced evaluation at t: the discrepancies, and the size of what was rounded on the way, per component."""
 REMEASURE: Final = 5
+"""Times that a line is read at shorter and shorter steps."""
 UNUSUAL: Final = 30.0
 """A plateau this many times above what other lines saw means that a kink was crossed."""
 TRIES: Final = 6
+"""Steps, each a tenth of the last, tried where the function fails."""
 HALVINGS: Final = 4
+"""Times that the first step is halved where truncation leads some output."""
 CRUDE: Final = 0.01
 """Two steps agree by accident where their bars are wide: a derivative is to be known to this part of its size."""
 CENTRAL: Final = (-3, -2, -1, 1, 2, 3)
-PRIOR: Final = 3.0
 
 
 class VectorLine:
@@ -128,8 +130,8 @@ class BlockNoise:
 
     def level(self, floor: float) -> tuple[float, float]:
         """Return the noise of the block's values and its degrees of freedom; twice the floor is known before."""
-        total = self.degrees + PRIOR
-        mixed = (self.squares + PRIOR * (2 * floor) ** 2) / total
+        total = self.degrees + PRIOR_DEGREES
+        mixed = (self.squares + PRIOR_DEGREES * (2 * floor) ** 2) / total
         return max(math.sqrt(mixed), floor), total
 
     def add(self, noise: float, degrees: float) -> None:
