@@ -55,19 +55,22 @@ def describe_block(name: str, leaf: Any, adapter: Adapter) -> Block:
 
 def _instead_of(name: str, leaf: Any) -> str:
     """Say what to do about a block that is not differentiable."""
-    kind = getattr(getattr(leaf, "dtype", None), "kind", "")
+    dtype = str(getattr(leaf, "dtype", "")).rpartition(".")[2]  # torch.int64, jax's and NumPy's int64
+    cast = "double()" if str(getattr(leaf, "dtype", "")).startswith("torch.") else "astype(float)"
     hold = "" if name == LONE_NAME else f", or hold it constant with exclude={name!r}"
     if isinstance(leaf, np.ma.MaskedArray):
         return "Give its values without the mask, and apply the mask inside the cost"
-    if kind == "c" or isinstance(leaf, complex):
+    if "sparse" in str(getattr(leaf, "layout", "")):
+        return f"Give {name}.to_dense(), or its values alone and the indices within the cost{hold}"
+    if dtype.startswith("complex") or isinstance(leaf, complex):
         return (
             "Give a complex parameter as a pair of reals, the real and the imaginary part, and join them inside the "
             f"cost: z = re + 1j * im{hold}"
         )
-    if kind == "f":
-        return f"Of the real types float64, float32 and float16 can be displaced: convert it with {name}.astype(float){hold}"
-    if kind in {"i", "u", "b"}:
-        return f"Convert it, for instance with {name}.astype(float){hold}"
+    if dtype.startswith(("float", "longdouble")):
+        return f"Of the real types float64, float32 and float16 can be displaced: convert it with {name}.{cast}{hold}"
+    if dtype.startswith(("int", "uint", "bool")):
+        return f"Convert it, for instance with {name}.{cast}{hold}"
     container = unknown_container(leaf)
     return f"{container or 'Give floating-point numbers'}{hold}"
 

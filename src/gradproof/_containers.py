@@ -16,6 +16,10 @@ NAMESPACE: Final = "gradproof"
 LONE_NAME: Final = "point"
 
 
+class Named(dict[str, Any]):
+    """A flat container whose keys are the names of its blocks in full: a front end that knows better names gives them."""
+
+
 def flatten(
     tree: Any, *, what: str = "point", none_is_leaf: bool = False
 ) -> tuple[list[str], list[Any], optree.PyTreeSpec]:
@@ -44,8 +48,13 @@ def flatten(
     UsageError
         Where the container contains itself, or two of its paths read alike.
     """
+    known = _lone.get((type(tree), none_is_leaf))
+    if known is not None:
+        return [LONE_NAME], [tree], known
+
     import optree
 
+    _register_named()
     _register_dataclasses(tree)
     try:
         with optree.dict_insertion_ordered(True, namespace=NAMESPACE):  # noqa: FBT003  # positional only
@@ -67,7 +76,13 @@ def flatten(
             meaning="A block is known by its name",
             remedy="Use keys that can be told apart, such as strings or whole numbers",
         )
+    if names == [LONE_NAME] and leaves[0] is tree:
+        _lone[type(tree), none_is_leaf] = treespec  # whether a type is a leaf does not depend on its instance
     return names, leaves, treespec
+
+
+_lone: Final[dict[tuple[type, bool], optree.PyTreeSpec]] = {}
+"""Types that were found to be leaves."""
 
 
 def unknown_container(leaf: Any) -> str:
@@ -98,6 +113,28 @@ def _register_dataclasses(tree: Any) -> None:
 
 
 _registered: set[type] = set()
+
+
+def _register_named() -> None:
+    if Named in _registered:
+        return
+    import optree
+
+    def take_apart(named: Named) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
+        return tuple(named.values()), tuple(named), tuple(named)
+
+    def put_together(names: Any, children: Iterable[Any]) -> Named:
+        return Named(zip(names, children, strict=True))
+
+    kind: Any = Named  # optree's annotations know no subclass of dict
+    optree.register_pytree_node(
+        kind,
+        take_apart,
+        put_together,
+        path_entry_type=optree.MappingEntry,
+        namespace=NAMESPACE,
+    )
+    _registered.add(Named)
 
 
 def _register(kind: type) -> None:
@@ -131,7 +168,10 @@ def _name(accessor: optree.PyTreeAccessor) -> str:
 
     parts: list[str] = []
     for entry in accessor:
-        if isinstance(entry, optree.NamedTupleEntry):
+        if entry.type is Named:
+            parts.append(entry.entry)
+            continue
+        if isinstance(entry, (optree.NamedTupleEntry, optree.StructSequenceEntry)):
             key: Any = entry.field
         elif isinstance(entry, optree.GetAttrEntry):
             key = entry.name

@@ -17,6 +17,7 @@ from gradproof._engine import BudgetSpent
 from gradproof._errors import CostRaised, EmptyProblem, MutatedInput, NonFiniteCost
 from gradproof._outputs import Outputs
 from gradproof._problem import Problem, position
+from gradproof._transformations import rounded_to
 
 Components = tuple[FloatArray | None, ...]
 """A direction or a displacement, one flat array a block; None where it is zero."""
@@ -131,9 +132,7 @@ class MapEngine:
                 values.append(None)
                 moved.append(None)
                 continue
-            new = start + step * component
-            if block.dtype in {"float32", "float16"}:
-                new = new.astype(block.dtype).astype(np.float64)
+            new = rounded_to(start + step * component, block.dtype)
             moved.append(new - start)
             values.append(new)
         point, _ = self.problem.displaced(values, None)

@@ -17,13 +17,15 @@ from gradproof._containers import LONE_NAME, flatten
 from gradproof._directions import FloatArray
 from gradproof._errors import NotDifferentiable, ShapeMismatch
 from gradproof._settings import UNIT_ROUNDOFF
-from gradproof.adapters import adapter_for, kind_of
+from gradproof._transformations import rounded_to
+from gradproof.adapters import Adapter, adapter_for, kind_of
+from gradproof.adapters._numpy import ADAPTER as NUMBERS
 
 LONE_OUTPUT: Final = "output"
 REAL_PARTS: Final = {"complex128": "float64", "complex64": "float32"}
 HELD: Final = "held"
 """Stands for the precision of a leaf that is let through as it is."""
-LAYOUTS: Final = ("C", "F", "strided")
+LAYOUTS: Final = ("C", "F", "strided", "expanded")
 """Memory layouts in which cotangents are handed out: code that reads raw memory breaks in the last two."""
 
 
@@ -86,14 +88,21 @@ class Outputs:
         self._lone = lone
         self.like = "the point" if opaque else "the function's answer"
         blocks, start = [], 0
+        self._adapters: list[Adapter] = []
+        self._like_pairs: list[Any] = []
         for name, leaf in zip(names, self._like, strict=True):
             own = lone if name == LONE_NAME else name
+            adapter: Adapter = NUMBERS
+            pairs: Any = None
             try:
-                shape, dtype, is_complex = _describe(leaf, own, where)
+                adapter, pairs, shape, dtype = _describe(leaf, own, where)
             except NotDifferentiable:
                 if not opaque:
                     raise
-                shape, dtype, is_complex = (0,), HELD, False
+                shape, dtype = (0,), HELD
+            is_complex = pairs is not None
+            self._adapters.append(adapter)
+            self._like_pairs.append(pairs)
             stop = start + math.prod(shape)
             blocks.append(OutputBlock(own, shape, dtype, is_complex, start, stop))
             start = stop
@@ -128,7 +137,7 @@ class Outputs:
         """Say which answer is of a lower precision than what it is like; "" where none is."""
         _, leaves, _ = flatten(value, what="answer", none_is_leaf=True)
         for block, leaf in zip(self.blocks, leaves, strict=False):
-            dtype = str(getattr(leaf, "dtype", "float64"))
+            dtype = str(getattr(leaf, "dtype", "float64")).rpartition(".")[2]
             if UNIT_ROUNDOFF.get(REAL_PARTS.get(dtype, dtype), 0.0) > UNIT_ROUNDOFF.get(block.dtype, 1.0):
                 return f"{block.name} comes back in {dtype}, where {self.like} is {block.dtype}"
         return ""
@@ -179,32 +188,47 @@ class Outputs:
                 meaning="They must be equal, entry by entry",
                 remedy=f"Return the shapes of {self.like}",
             )
-        if isinstance(leaf, (bool, np.bool_)) or getattr(getattr(leaf, "dtype", None), "kind", "f") not in "fciu":
+        try:
+            adapter = adapter_for([(block.name, leaf)])
+        except NotDifferentiable:
+            adapter = None
+        if adapter is None or _is_truth(leaf):
             raise NotDifferentiable(
                 kind_of(leaf), where=f"{where}, {block.name}", meaning="A derivative consists of floating-point numbers"
             )
-        if np.iscomplexobj(leaf) and not block.is_complex:
+        pairs = adapter.pairs(leaf)
+        if pairs is not None and not block.is_complex:
             raise NotDifferentiable(
                 kind_of(leaf),
                 where=f"{where}, {block.name}",
                 meaning=f"{self.like} is real there, and so is this derivative",
                 remedy="Return its real part, if that is what is meant",
             )
-        return _flat(leaf, is_complex=block.is_complex)
+        if not block.is_complex:
+            return adapter.to_flat(leaf)
+        if pairs is not None:
+            return adapter.to_flat(pairs)
+        return np.stack([adapter.to_flat(leaf), np.zeros(block.size // 2)], axis=-1).reshape(-1)
 
     def tree(self, vector: FloatArray, layout: str = "C") -> Any:
         """Return a flat vector in the structure, shapes and precisions of the function's answers."""
-        leaves = []
-        for block, like in zip(self.blocks, self._like, strict=True):
-            leaves.append(like if block.dtype == HELD else _unflat(vector[block.rows], block, like, layout))
-        return self._spec.unflatten(leaves)
+        return self._spec.unflatten([self._leaf(k, vector, layout) for k in range(len(self.blocks))])
+
+    def _leaf(self, k: int, vector: FloatArray, layout: str) -> Any:
+        block, like, adapter, pairs = self.blocks[k], self._like[k], self._adapters[k], self._like_pairs[k]
+        if block.dtype == HELD:
+            return like
+        values = np.array(vector[block.rows])
+        leaf = adapter.from_flat(values, like if pairs is None else pairs)
+        leaf = leaf if pairs is None else adapter.from_pairs(leaf, like)
+        return leaf if layout == "C" else adapter.laid_out(leaf, layout)
 
     def rounded(self, vector: FloatArray) -> FloatArray:
         """Return a vector as it arrives in the outputs' precisions."""
         result = np.array(vector)
         for block in self.blocks:
-            if block.dtype in {"float32", "float16"}:
-                result[block.rows] = vector[block.rows].astype(block.dtype)
+            if block.dtype not in {"float64", HELD}:
+                result[block.rows] = rounded_to(vector[block.rows], block.dtype)
         return result
 
     def place(self, row: int) -> tuple[OutputBlock, tuple[int, ...]]:
@@ -240,42 +264,41 @@ def real_pairs(tree: Any) -> tuple[Any, Callable[[Any], Any], dict[str, str]]:
         Names of the complex leaves, and their dtypes.
     """
     names, leaves, spec = flatten(tree)
-    like = {k: leaf for k, leaf in enumerate(leaves) if _is_complex(leaf)}
+    like, adapters, kinds = {}, {}, {}
+    for k, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
+        try:
+            adapter = adapter_for([(name, leaf)])
+            pairs = adapter.pairs(leaf)
+        except NotDifferentiable:  # held constant, perhaps: the problem will say so where it is not
+            continue
+        if pairs is not None:
+            like[k], adapters[k], leaves[k] = leaf, adapter, pairs
+            kinds[name] = str(getattr(leaf, "dtype", "complex128")).rpartition(".")[2]
     if not like:
         return tree, lambda given: given, {}
 
     def restore(given: Any) -> Any:
         _, parts, _ = flatten(given)
         for k, leaf in like.items():
-            pairs = np.ascontiguousarray(parts[k])
-            joined = pairs.view(np.result_type(pairs.dtype, np.complex64))[..., 0]
-            parts[k] = joined if isinstance(leaf, np.ndarray) else type(leaf)(joined[()])
+            parts[k] = adapters[k].from_pairs(parts[k], leaf)
         return spec.unflatten(parts)
 
-    for k, leaf in like.items():
-        leaves[k] = _pairs(leaf)
-    kinds = {names[k]: str(np.asarray(leaf).dtype) for k, leaf in like.items()}
     return spec.unflatten(leaves), restore, kinds
 
 
-def _is_complex(leaf: Any) -> bool:
-    return isinstance(leaf, (complex, np.complexfloating)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind == "c")
+def _is_truth(leaf: Any) -> bool:
+    return isinstance(leaf, (bool, np.bool_)) or str(getattr(leaf, "dtype", "")).rpartition(".")[2] in {
+        "bool",
+        "object",
+    }
 
 
-def _pairs(leaf: Any) -> FloatArray:
-    array = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
-    pairs: FloatArray = np.stack([array.real, array.imag], axis=-1)
-    return pairs
-
-
-def _describe(leaf: Any, name: str, where: str) -> tuple[tuple[int, ...], str, bool]:
-    if _is_complex(leaf):
-        dtype = str(np.asarray(leaf).dtype)
-        if dtype in REAL_PARTS:
-            return (*np.shape(leaf), 2), REAL_PARTS[dtype], True
+def _describe(leaf: Any, name: str, where: str) -> tuple[Adapter, Any, tuple[int, ...], str]:
+    """Return the adapter of an output, its pairs where it is complex, its real shape and precision."""
     try:
         adapter = adapter_for([(name, leaf)])
-        shape, dtype = adapter.describe(leaf)
+        pairs = adapter.pairs(leaf)
+        shape, dtype = adapter.describe(leaf if pairs is None else pairs)
     except (TypeError, NotDifferentiable):
         raise NotDifferentiable(
             f"the function returns {kind_of(leaf)}",
@@ -283,39 +306,11 @@ def _describe(leaf: Any, name: str, where: str) -> tuple[tuple[int, ...], str, b
             meaning="A derivative is defined for floating-point outputs only",
             remedy="Return floating-point arrays (or leave this output out)",
         ) from None
-    return shape, dtype, False
+    return adapter, pairs, shape, dtype
 
 
 def _given_shape(block: OutputBlock) -> tuple[int, ...]:
     return block.shape[:-1] if block.is_complex else block.shape
-
-
-def _flat(leaf: Any, *, is_complex: bool) -> FloatArray:
-    if is_complex:
-        return np.asarray(_pairs(np.asarray(leaf, dtype=np.complex128)), dtype=np.float64).reshape(-1)
-    if isinstance(leaf, (np.ndarray, np.generic, int, float)):
-        return np.array(leaf, dtype=np.float64).reshape(-1)
-    return adapter_for([("answer", leaf)]).to_flat(leaf)
-
-
-def _unflat(values: FloatArray, block: OutputBlock, like: Any, layout: str) -> Any:
-    if block.is_complex:
-        pairs = np.ascontiguousarray(values.reshape(block.shape))
-        joined = pairs.view(np.complex128)[..., 0].astype(np.asarray(like).dtype)
-        return _laid_out(joined, layout) if isinstance(like, np.ndarray) else type(like)(joined[()])
-    leaf = adapter_for([(block.name, like)]).from_flat(np.array(values), like)
-    return _laid_out(leaf, layout) if type(leaf) is np.ndarray else leaf
-
-
-def _laid_out(array: Any, layout: str) -> Any:
-    """Return equal values in another memory layout."""
-    if layout == "F":
-        return np.asfortranarray(array)
-    if layout == "strided" and array.ndim:
-        wide = np.full((*array.shape[:-1], 2 * array.shape[-1]), np.nan, dtype=array.dtype)
-        wide[..., ::2] = array
-        return wide[..., ::2]
-    return array
 
 
 def _listed(names: Sequence[str]) -> str:

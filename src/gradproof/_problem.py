@@ -286,14 +286,8 @@ class Problem:
         return tuple(self._claimed_block(block, by_name[block.name]) for block in self.blocks)
 
     def _claimed_block(self, block: Block, leaf: Any) -> FloatArray:
-        try:
-            array = np.asarray(leaf)
-            if array.dtype.kind not in "fiu":
-                array = np.asarray(self.adapter.to_flat(leaf)) if _is_foreign(leaf) else array
-        except (TypeError, ValueError, OverflowError):
-            array = np.asarray(None)
-        if array.dtype.kind not in "fiu":
-            complex_ = array.dtype.kind == "c"
+        array, complex_ = _numbers(block.name, leaf)
+        if array is None:
             raise NotDifferentiable(
                 f"the claimed gradient is {kind_of(leaf)}",
                 where=block.name,
@@ -307,8 +301,7 @@ class Problem:
         shape = tuple(np.shape(leaf))
         if shape != block.shape:
             raise shape_mismatch(block, shape)
-        # A copy: a cost that computes its gradient along the way may write into the very array that is claimed.
-        return np.array(array, dtype=np.float64).reshape(-1)
+        return array
 
 
 def _is_known(leaf: Any, adapter: Adapter) -> bool:
@@ -340,5 +333,22 @@ def _as_array(values: Sequence[Any]) -> Any:
         return values
 
 
-def _is_foreign(leaf: Any) -> bool:
-    return not isinstance(leaf, (np.ndarray, np.generic, int, float, complex, str, bytes)) and hasattr(leaf, "shape")
+def _numbers(name: str, leaf: Any) -> tuple[FloatArray | None, bool]:
+    """Return a claimed block's numbers, flat; None where they are no real numbers, and whether they are complex.
+
+    It is a copy: a cost that computes its gradient along the way may write into the very array that is claimed.
+    """
+    try:
+        adapter = adapter_for([(name, leaf)])
+        if adapter.name != "numpy":
+            complex_ = adapter.pairs(leaf) is not None
+            return (None if complex_ else adapter.to_flat(leaf)), complex_
+    except (NotDifferentiable, TypeError, ValueError):
+        pass
+    try:
+        array = np.asarray(leaf)
+        if array.dtype.kind not in "fiu":
+            return None, array.dtype.kind == "c"
+        return np.array(array, dtype=np.float64).reshape(-1), False
+    except (TypeError, ValueError, OverflowError):
+        return None, False

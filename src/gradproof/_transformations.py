@@ -197,6 +197,13 @@ def round_to(array: FloatArray, precision: str) -> FloatArray:
     return np.ldexp(np.rint(significand * scale) / scale, exponent)
 
 
+def rounded_to(array: FloatArray, precision: str) -> FloatArray:
+    """Round to a lower precision, its range included; what is of another precision is returned as it is."""
+    if precision in {"float32", "float16"}:
+        return array.astype(precision).astype(np.float64)
+    return round_to(array, precision) if precision == "bfloat16" else array  # its range is that of float32
+
+
 def add_parameter(array: FloatArray, parameter: FloatArray, coefficient: float) -> FloatArray:
     """Add c·θ, as a forgotten or repeated weight decay does."""
     return array + coefficient * parameter

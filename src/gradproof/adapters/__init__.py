@@ -7,7 +7,7 @@ recognise an array, and subclasses are recognised with it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from gradproof._directions import FloatArray
@@ -43,6 +43,32 @@ class Adapter(Protocol):
     def copy(self, leaf: Any) -> Any:
         """Return a copy that shares no memory with the leaf."""
 
+    def pairs(self, leaf: Any) -> Any | None:
+        """Return a complex leaf as a real one with a further axis of two, real and imaginary part; None for others."""
+
+    def from_pairs(self, pairs: Any, like: Any) -> Any:
+        """Return what `pairs` took apart: a complex leaf of the type and precision of `like`."""
+
+    def laid_out(self, leaf: Any, layout: str) -> Any:
+        """Return equal values in another memory layout: "F" (first axis fastest), "strided" (with gaps) or "expanded".
+
+        An expanded leaf has one number for all entries (stride 0); it is asked for where all entries are equal.
+        """
+
+    def vectorized(self, function: Callable[[Any], Any], axes: Any) -> Callable[[Any], Any] | None:
+        """Return the function of a point as one of many points at once; None where the framework cannot.
+
+        Parameters
+        ----------
+        function
+            Callable: point → anything.
+        axes
+            Tree like the point: 0 for a leaf with a leading axis of many, None for one that is common to all.
+        """
+
+    def stacked(self, values: FloatArray, like: Any) -> Any:
+        """Return leaves like `like`, stacked along a leading axis; `values` has a row for each of them."""
+
     def scalar(self, value: Any) -> tuple[float, str]:
         """Return what the cost returned as a float, and the name of its dtype.
 
@@ -65,7 +91,7 @@ def kind_of(value: Any) -> str:
     )
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     if dtype is not None and shape:
-        return f"an {'array' if name == 'ndarray' else name} of {dtype} of shape {tuple(shape)}"
+        return f"{_article('array' if name == 'ndarray' else name)} of {dtype} of shape {tuple(shape)}"
     shown = repr(value) if dtype is None else str(value)
     if isinstance(value, (dict, list, tuple, set)) or len(shown) > LONGEST_SHOWN or " at 0x" in shown:
         return _article(name)
@@ -83,6 +109,7 @@ def _article(name: str) -> str:
 MODULES: Final = {
     "builtins": "gradproof.adapters._numpy",
     "numpy": "gradproof.adapters._numpy",
+    "torch": "gradproof.adapters._torch",
 }
 """Root module of a leaf's type → module of its adapter."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -58,6 +59,45 @@ class NumpyAdapter:
     def copy(self, leaf: Any) -> Any:
         """Return a copy; numbers are immutable and returned as floats of their precision."""
         return leaf.copy(order="C") if isinstance(leaf, np.ndarray) else self.from_flat(self.to_flat(leaf), leaf)
+
+    def pairs(self, leaf: Any) -> Any | None:
+        """Return a complex array or number as a real array with a further axis of two."""
+        if not (
+            isinstance(leaf, (complex, np.complexfloating)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind == "c")
+        ):
+            return None
+        array = np.ascontiguousarray(leaf).reshape(np.shape(leaf))
+        return np.stack([array.real, array.imag], axis=-1)
+
+    def from_pairs(self, pairs: Any, like: Any) -> Any:
+        """Return pairs joined, in the precision and kind of `like`."""
+        contiguous = np.ascontiguousarray(pairs)
+        joined = contiguous.view(np.result_type(contiguous.dtype, np.complex64))[..., 0]
+        return joined if isinstance(like, np.ndarray) else type(like)(joined[()])
+
+    def laid_out(self, leaf: Any, layout: str) -> Any:
+        """Return an array in another memory layout; what is no plain array as it is."""
+        if type(leaf) is not np.ndarray or not leaf.ndim:
+            return leaf
+        if layout == "F":
+            return np.asfortranarray(leaf)
+        if layout == "strided":
+            wide = np.full((*leaf.shape[:-1], 2 * leaf.shape[-1]), np.nan, dtype=leaf.dtype)
+            wide[..., ::2] = leaf
+            return wide[..., ::2]
+        if layout == "expanded" and leaf.size:
+            return np.broadcast_to(leaf.reshape(-1)[:1].copy().reshape((1,) * leaf.ndim), leaf.shape)
+        return leaf
+
+    def vectorized(self, function: Callable[[Any], Any], axes: Any) -> Callable[[Any], Any] | None:
+        """Return None: a function of NumPy arrays knows nothing of batches."""
+        del function, axes
+        return None
+
+    def stacked(self, values: FloatArray, like: Any) -> Any:
+        """Return an array of one row for each leaf."""
+        dtype = like.dtype if isinstance(like, (np.ndarray, np.generic)) else np.float64
+        return np.asarray(values, dtype=dtype).reshape(len(values), *np.shape(like))
 
     def scalar(self, value: Any) -> tuple[float, str]:
         """Return a real number and its dtype."""
