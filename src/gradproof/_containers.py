@@ -120,7 +120,7 @@ def _register_named() -> None:
         return
     import optree
 
-    def take_apart(named: Named) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
+    def take_apart(named: Any) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
         return tuple(named.values()), tuple(named), tuple(named)
 
     def put_together(names: Any, children: Iterable[Any]) -> Named:
