@@ -16,7 +16,17 @@ from gradproof._engine import BudgetSpent
 from gradproof._errors import UsageError
 from gradproof._events import Evaluated, Observer, Settled
 from gradproof._jacobians import is_operator, read_jacobian, wrong_shape
-from gradproof._linear_claims import Called, Claim, JvpClaim, MatrixClaim, Structure, VjpClaim, written_out
+from gradproof._linear_claims import (
+    EXPLICIT_SIZE,
+    FEW,
+    Called,
+    Claim,
+    JvpClaim,
+    MatrixClaim,
+    Structure,
+    VjpClaim,
+    written_out,
+)
 from gradproof._map_columns import EVALUATIONS, Columns
 from gradproof._map_engine import MapEngine
 from gradproof._map_examination import MapExamination
@@ -25,15 +35,15 @@ from gradproof._map_groups import ColumnGroups
 from gradproof._map_hypotheses import certified, explain_whole
 from gradproof._map_report import map_report, report_non_finite
 from gradproof._map_tests import (
+    Tested,
     asymmetry_of_matrix,
     asymmetry_of_product,
     find_non_finite,
-    linearity_of_jvp,
-    linearity_of_vjp,
+    linearity_of,
 )
 from gradproof._outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem import Problem
-from gradproof._results import Cause, Diagnosis, Report, Verdict
+from gradproof._results import Cause, Diagnosis, Reason, Report, Verdict
 from gradproof._settings import DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Convention, Settings
 
 SPARE = 60
@@ -121,6 +131,7 @@ class MapCheck:
         self.notes: list[str] = []
         self.diagnoses: list[Diagnosis] = []
         self.wrong = False
+        self.tests = Tested()
         self.operator: Any = None
 
     def on_evaluated(self, count: int) -> None:
@@ -144,13 +155,16 @@ class MapCheck:
         sparse = isinstance(claim, MatrixClaim) and claim.sparse
         if self.task.settings.strategy != "coordinates" or sparse:
             examination.run()  # lines alone see what a pattern lacks
+        examination.excuse(self.tests.hidden)
         finder = FaultFinder(examination)
         if not self.explained_as_a_whole(examination):
             self.columns(examination, finder)
-            if isinstance(claim, MatrixClaim) or _any_wrong(examination):
+            masked = isinstance(claim, MatrixClaim) and not self.tests.unsteady
+            if masked or _any_wrong(examination):
                 self.phase = "search"
                 finder.run()
         finder.tidy()
+        self.conclude_unsteady(examination, finder)
         if self.operator is not None:
             self.test_operator()
         if self.task.symmetric:
@@ -180,9 +194,10 @@ class MapCheck:
 
     # -- the claim ---------------------------------------------------------------------------------------------------
 
-    def claim(self, *, conjugate: bool) -> Claim:
-        """Make the claim of the task."""
-        task, outputs, structure, seed = self.task, self.engine.outputs, self.structure, self.task.settings.seed
+    def claim(self, *, conjugate: bool, fresh: int = 0) -> Claim:
+        """Make the claim of the task; `fresh` cotangents and tangents for the claim that replaces it."""
+        task, outputs, structure = self.task, self.engine.outputs, self.structure
+        seed = task.settings.seed + fresh
         if task.verb == "check_vjp":
             called = Called(task.claimed, self.engine, self.restore, "vjp(point, cotangent)")
             return VjpClaim(called, outputs, structure, conjugate=conjugate, seed=seed)
@@ -257,17 +272,15 @@ class MapCheck:
         """Test a product's linearity once, and write small claims out as matrices."""
         if isinstance(claim, MatrixClaim):
             return claim
-        seed = self.task.settings.seed
-        if isinstance(claim, VjpClaim):
-            found = linearity_of_vjp(claim, seed)
-        else:
-            assert isinstance(claim, JvpClaim)  # noqa: S101  # there is no other
-            found = linearity_of_jvp(claim, seed)
-        self.diagnoses += found
-        self.wrong = self.wrong or bool(found)
-        assert isinstance(claim, (VjpClaim, JvpClaim))  # noqa: S101
+        assert isinstance(claim, (VjpClaim, JvpClaim))  # noqa: S101  # there is no other
+        self.tests = linearity_of(claim)
+        self.diagnoses += self.tests.diagnoses
+        self.wrong = self.wrong or bool(self.tests.diagnoses)
+        if self.task.settings.strategy == "certificate":
+            return written_out(claim, most=FEW) or claim
         forced = self.task.settings.strategy == "coordinates"
-        return written_out(claim, forced=forced, few_columns=EXHAUSTIVE_EVALUATIONS // EVALUATIONS) or claim
+        few_columns = EXHAUSTIVE_EVALUATIONS // EVALUATIONS
+        return written_out(claim, forced=forced, few_columns=few_columns, most=EXPLICIT_SIZE) or claim
 
     def non_finite(self, where: str) -> Report:
         s, engine = self.task.settings, self.engine
@@ -286,8 +299,8 @@ class MapCheck:
         if not isinstance(claim, MatrixClaim):
             return
         every = self.task.settings.strategy == "coordinates"
-        if self.task.settings.strategy == "certificate":
-            return
+        if self.task.settings.strategy == "certificate" or (self.tests.unsteady and not every):
+            return  # single entries of a claim that differs from call to call are known less well than their norm
         left = self.engine.budget - self.engine.evaluations - SPARE
         self.phase = "coordinates"
         if claim.sparse:
@@ -296,6 +309,19 @@ class MapCheck:
                 ColumnGroups(examination, finder, most).run()
         elif every or EVALUATIONS * self.structure.size <= min(EXHAUSTIVE_EVALUATIONS, left):
             Columns(examination, finder).run(conclude=every)
+
+    def conclude_unsteady(self, examination: MapExamination, finder: FaultFinder) -> None:
+        """Say by how much the claim differs from call to call, and what that leaves open."""
+        if not self.tests.unsteady:
+            return
+        excused = examination.excuse(self.tests.hidden)
+        finder.found.entries = [entry for entry in finder.found.entries if entry.block not in excused]
+        finder.found.diagnoses = [d for d in finder.found.diagnoses if d.block not in excused]
+        open_ = [pair for row in examination.pairs for pair in row if pair.reason is Reason.CLAIM]
+        if open_:
+            self.diagnoses.append(self.tests.diagnosis(max(pair.difference.upper for pair in open_)))
+        else:
+            self.notes.append(self.tests.seen())
 
     def explained_as_a_whole(self, examination: MapExamination) -> bool:
         """Say whether a wrong claim needs no search: it is not linear, or one remedy mends it all."""
@@ -316,7 +342,7 @@ class MapCheck:
         if not self.is_complex or self.task.verb not in {"check_vjp", "check_jacobian"}:
             return []
         other = "torch" if self.task.convention == "jax" else "jax"
-        to = certified(examination, self.claim(conjugate=other == "jax"))
+        to = certified(examination, self.claim(conjugate=other == "jax", fresh=1))
         if to is None:
             return []
         return [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, Protocol
 
@@ -16,17 +17,25 @@ import numpy as np
 from gradproof._directions import FloatArray
 from gradproof._errors import GradproofError, MutatedInput, UsageError
 from gradproof._map_engine import Components, MapEngine
-from gradproof._outputs import Outputs, flipped
+from gradproof._outputs import HELD, OutputBlock, Outputs, flipped
+from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import chi_square_lower_quantile, chi_square_upper_quantile
+from gradproof._transformations import rounded_to
 
 Blocks = tuple[FloatArray, ...]
 """One flat array for each selected block of the point."""
 NORM_PROBES: Final = 8
 MOST_NORM_CALLS: Final = 200
 """Products that measure the norm of each block of a claim; at most so many in all, but four a block."""
+COTANGENTS: Final = {"float64": 4, "float32": 12, "float16": 12, "bfloat16": 12}
+"""Cotangents an output that certify, by precision: where noise limits, more of them are cheaper than more lines."""
+APART: Final = 4
+"""Cotangents an output that measure norms and certify nothing: what is chosen by them depends on no certifying one."""
 EXPLICIT_SIZE: Final = 64
 EXPLICIT_ENTRIES: Final = 4_000_000
 """A map of at most so many rows (VJP) or columns (JVP), and entries in all, is written out as a matrix."""
+FEW: Final = 12
+"""The same for "certificate": no more products than would certify it."""
 FEW_COLUMNS_ROWS: Final = 512
 """The same number of rows where the columns are measured one by one anyway."""
 LINEARITY: Final = 1.0e3
@@ -75,23 +84,47 @@ class Structure:
         offsets = np.cumsum([0, *(block.size for block in self.blocks)])
         self.columns = tuple(slice(int(a), int(b)) for a, b in pairwise(offsets))
         self.size = int(offsets[-1])
+        self.whole = all(b.rows == columns for b, columns in zip(self.blocks, self.columns, strict=True))
+        self.whole = self.whole and self.size == self.leaves.size
 
-    def tree(self, components: Components, layout: str = "C") -> Any:
-        """Return a direction in the point's structure; zeros in blocks that were left out."""
-        vector = np.zeros(self.leaves.size)
-        for block, part in zip(self.blocks, components, strict=True):
+    def vector(self, components: Components) -> FloatArray:
+        """Return a direction as one vector of the selected blocks."""
+        if len(components) == 1 and components[0] is not None:
+            return components[0]
+        vector = np.zeros(self.size)
+        for columns, part in zip(self.columns, components, strict=True):
             if part is not None:
-                vector[block.rows] = part
-        return self.leaves.tree(vector, layout)
+                vector[columns] = part
+        return vector
 
-    def pick(self, value: Any, where: str) -> Blocks:
-        """Return an answer in the point's structure, the selected blocks flat."""
+    def tree(self, vector: FloatArray, layout: str = "C") -> Any:
+        """Return a vector of the selected blocks in the point's structure; zeros in blocks that were left out."""
+        if self.whole:
+            return self.leaves.tree(vector, layout)
+        everything = np.zeros(self.leaves.size)
+        for block, columns in zip(self.blocks, self.columns, strict=True):
+            everything[block.rows] = vector[columns]
+        return self.leaves.tree(everything, layout)
+
+    def pick(self, value: Any, where: str) -> FloatArray:
+        """Return an answer in the point's structure as one vector of the selected blocks."""
         vector = self.leaves.vector(value, where)
-        return tuple(vector[block.rows] for block in self.blocks)
+        return vector if self.whole else np.concatenate([vector[block.rows] for block in self.blocks])
 
-    def conjugated(self, blocks: Blocks) -> Blocks:
-        """Return complex blocks conjugated."""
-        return tuple(_conjugate(b) if s.is_complex else b for b, s in zip(blocks, self.blocks, strict=True))
+    def rounded(self, vector: FloatArray) -> FloatArray:
+        """Return a vector of the selected blocks as it arrives in their precisions."""
+        if all(block.dtype == "float64" for block in self.blocks):
+            return vector
+        parts = zip(self.blocks, self.columns, strict=True)
+        return np.concatenate([rounded_to(vector[columns], block.dtype) for block, columns in parts])
+
+    def conjugated(self, vector: FloatArray) -> FloatArray:
+        """Return a vector of the selected blocks with the complex ones conjugated."""
+        result = np.array(vector)
+        for block, columns in zip(self.blocks, self.columns, strict=True):
+            if block.is_complex:
+                result[columns.start + 1 : columns.stop : 2] *= -1
+        return result
 
 
 class Called:
@@ -156,7 +189,7 @@ class VjpClaim:
     conjugate
         Cotangents and answers of complex arrays are conjugated: the convention in which ⟨u, y⟩ = Re Σ u·y.
     seed
-        Of the cotangents that measure the norms.
+        Of the cotangents.
     """
 
     kind = "VJP"
@@ -166,8 +199,17 @@ class VjpClaim:
     def __init__(self, called: Called, outputs: Outputs, structure: Structure, *, conjugate: bool, seed: int) -> None:
         self.called, self.outputs, self.structure = called, outputs, structure
         self.conjugate = conjugate
-        self.seed = seed
+        self.generator = np.random.default_rng([seed, 0x6E6F726D])
         self.notes: list[str] = []
+        self.known: tuple[FloatArray, FloatArray] | None = None
+        precision = lowest_precision(outputs, structure)
+        self.count = COTANGENTS[precision]
+        self.cotangents: list[FloatArray] = []
+        """Per output block, its certifying cotangents, a row each."""
+        self.pulled: list[list[FloatArray]] = []
+        """Per output block and block of the point, their products, a row each."""
+        self.apart = np.zeros(0)
+        """Norms as the other cotangents show them."""
 
     def apply(self, components: Components) -> FloatArray:
         """Not known."""
@@ -175,30 +217,75 @@ class VjpClaim:
 
     def pull(self, cotangent: FloatArray, layout: str = "C") -> Blocks:
         """Return Aᵀ u."""
+        product = self.product(cotangent, layout)
+        return tuple(product[columns] for columns in self.structure.columns)
+
+    def product(self, cotangent: FloatArray, layout: str = "C") -> FloatArray:
+        """Return Aᵀ u as one vector."""
         u = flipped(cotangent, self.outputs) if self.conjugate else cotangent
         answer = self.called(self.outputs.tree(u, layout))
-        blocks = self.structure.pick(answer, self.called.name)
+        product = self.structure.pick(answer, self.called.name)
         if self.called.calls == 1 and (narrow := self.structure.leaves.narrower(answer)):
             self.notes.append(f"{self.called.name}: {narrow}; its digits are lost.")
-        return self.structure.conjugated(blocks) if self.conjugate else blocks
+        return self.structure.conjugated(product) if self.conjugate else product
 
     def random(self, generator: np.random.Generator, block: int | None = None) -> FloatArray:
         """Return a normal cotangent, in one output block or in all, as it arrives in the outputs' precision."""
+        if block is None:
+            return self.outputs.rounded(generator.standard_normal(self.outputs.size))
         cotangent = np.zeros(self.outputs.size)
-        rows = slice(None) if block is None else self.outputs.blocks[block].rows
+        rows = self.outputs.blocks[block].rows
         cotangent[rows] = generator.standard_normal(cotangent[rows].size)
         return self.outputs.rounded(cotangent)
 
+    def first(self) -> tuple[FloatArray, FloatArray]:
+        """Return a normal cotangent in all output blocks, and its product: called for once."""
+        if self.known is None:
+            u = self.random(self.generator)
+            self.known = u, self.product(u)
+        return self.known
+
+    def even(self) -> FloatArray:
+        """Return a cotangent that is constant in each output block, so that one number can stand for it in memory."""
+        return self.outputs.rounded(even(self.generator, self.outputs.blocks))
+
     def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Measure them by normal cotangents of their own: E‖Aᵀu‖² = ‖A‖²."""
-        count = len(self.outputs.blocks)
-        probes = max(min(NORM_PROBES, MOST_NORM_CALLS // count), 4)
-        generator = np.random.default_rng([self.seed, 0x6E6F726D])
-        squares = np.zeros((count, len(self.structure.blocks)))
-        for o in range(count):
-            for _ in range(probes):
-                squares[o] += [float(g @ g) for g in self.pull(self.random(generator, o))]
+        """Measure them by normal cotangents: E‖Aᵀu‖² = ‖A‖².
+
+        Some of them certify, too, later on: the bounds on the norms and those on the residual are separate events, so
+        that the union bound holds whatever they share. How far to displace each of several blocks is no event, and is
+        chosen by the cotangents that are kept apart.
+        """
+        count, columns = len(self.outputs.blocks), self.structure.columns
+        # The bounds do not depend on the one scale that a lone block is displaced by.
+        probes = max(NORM_PROBES, self.count + (APART if len(columns) > 1 else 0))
+        squares, apart = np.zeros((count, len(columns))), np.zeros((count, len(columns)))
+        self.cotangents, self.pulled = [], []
+        for o, output in enumerate(self.outputs.blocks):
+            kept = np.empty((self.count, output.size))
+            products = [np.empty((self.count, c.stop - c.start)) for c in columns]
+            for k in range(probes):
+                # With one output block, the first cotangent is known already.
+                u, product = self.first() if k == 0 and count == 1 else self.random_product(o)
+                parts = [product[c] for c in columns]
+                sizes = [float(g @ g) for g in parts]
+                squares[o] += sizes
+                if k >= self.count:
+                    apart[o] += sizes
+                    continue
+                kept[k] = u[output.rows]
+                for own, part in zip(products, parts, strict=True):
+                    own[k] = part
+            self.cotangents.append(kept)
+            self.pulled.append(products)
+        self.apart = np.sqrt(apart / (probes - self.count)) if probes > self.count else np.sqrt(squares / probes)
+        self.known = None
         return norm_bounds(squares, probes, alpha)
+
+    def random_product(self, block: int) -> tuple[FloatArray, FloatArray]:
+        """Return a normal cotangent in one output block, and its product."""
+        u = self.random(self.generator, block)
+        return u, self.product(u)
 
 
 class JvpClaim:
@@ -212,13 +299,18 @@ class JvpClaim:
     ) -> None:
         self.called, self.outputs, self.structure = called, outputs, structure
         self.kind = kind
-        self.seed = seed
+        self.generator = np.random.default_rng([seed, 0x6E6F726D])
         self.scales = scales
         self.notes: list[str] = []
+        self.known: tuple[FloatArray, FloatArray] | None = None
 
     def apply(self, components: Components, layout: str = "C") -> FloatArray:
         """Return A v."""
-        answer = self.called(self.structure.tree(components, layout))
+        return self.product(self.structure.vector(components), layout)
+
+    def product(self, tangent: FloatArray, layout: str = "C") -> FloatArray:
+        """Return A v for a tangent as one vector of the selected blocks."""
+        answer = self.called(self.structure.tree(tangent, layout))
         result = self.outputs.vector(answer, self.called.name)
         if self.called.calls == 1 and (narrow := self.outputs.narrower(answer)):
             self.notes.append(f"{self.called.name}: {narrow}; its digits are lost.")
@@ -228,18 +320,39 @@ class JvpClaim:
         """Not known."""
         raise NotImplementedError
 
+    def first(self) -> tuple[FloatArray, FloatArray]:
+        """Return a normal tangent in all blocks, each scaled, and its product: called for once."""
+        if self.known is None:
+            v = self.scaled(self.generator.standard_normal(self.structure.size))
+            self.known = v, self.product(v)
+        return self.known
+
+    def even(self) -> FloatArray:
+        """Return a tangent that is constant in each block, so that one number can stand for it in memory."""
+        return self.scaled(even(self.generator, self.structure.blocks))
+
+    def scaled(self, tangent: FloatArray) -> FloatArray:
+        """Return a tangent times the blocks' scales, as it arrives in their precisions."""
+        for scale, columns in zip(self.scales, self.structure.columns, strict=True):
+            tangent[columns] *= scale
+        return self.structure.rounded(tangent)
+
     def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Measure them by normal tangents of their own: E‖Av‖² = ‖A‖²."""
+        """Measure them by normal tangents: E‖Av‖² = ‖A‖²."""
         count = len(self.structure.blocks)
         probes = max(min(NORM_PROBES, MOST_NORM_CALLS // count), 4)
-        generator = np.random.default_rng([self.seed, 0x6E6F726D])
         squares = np.zeros((len(self.outputs.blocks), count))
-        for p, block in enumerate(self.structure.blocks):
-            for _ in range(probes):
-                parts: list[FloatArray | None] = [None] * count
-                parts[p] = generator.standard_normal(block.size) * self.scales[p]
-                product = self.apply(tuple(parts)) / self.scales[p]
+        for p, (columns, scale) in enumerate(zip(self.structure.columns, self.scales, strict=True)):
+            for k in range(probes):
+                if k == 0 and count == 1:
+                    _, product = self.first()
+                else:
+                    v = np.zeros(self.structure.size)
+                    v[columns] = self.generator.standard_normal(columns.stop - columns.start) * scale
+                    product = self.product(v)
+                product = product / scale
                 squares[:, p] += [float(product[o.rows] @ product[o.rows]) for o in self.outputs.blocks]
+        self.known = None
         return norm_bounds(squares, probes, alpha)
 
 
@@ -259,11 +372,7 @@ class MatrixClaim:
 
     def apply(self, components: Components) -> FloatArray:
         """Return A v."""
-        vector = np.zeros(self.structure.size)
-        for columns, part in zip(self.structure.columns, components, strict=True):
-            if part is not None:
-                vector[columns] = part
-        return np.asarray(self.matrix @ vector)
+        return np.asarray(self.matrix @ self.structure.vector(components))
 
     def pull(self, cotangent: FloatArray) -> Blocks:
         """Return Aᵀ u."""
@@ -305,7 +414,9 @@ def norm_bounds(squares: FloatArray, probes: int, alpha: float) -> tuple[FloatAr
     return low, np.sqrt(squares / probes), high
 
 
-def written_out(claim: VjpClaim | JvpClaim, *, forced: bool = False, few_columns: int = 0) -> MatrixClaim | None:
+def written_out(
+    claim: VjpClaim | JvpClaim, *, forced: bool = False, few_columns: int = 0, most: int = EXPLICIT_SIZE
+) -> MatrixClaim | None:
     """Return a small claim as a matrix, by unit cotangents or unit tangents; None where it is not small.
 
     Parameters
@@ -316,49 +427,100 @@ def written_out(claim: VjpClaim | JvpClaim, *, forced: bool = False, few_columns
         Where every column is to be measured, whatever it takes.
     few_columns
         So many columns will be measured one by one, so that more calls of a VJP are worth while.
+    most
+        Calls that are worth while otherwise.
     """
     rows, columns = claim.outputs.size, claim.structure.size
-    most = FEW_COLUMNS_ROWS if columns <= few_columns else EXPLICIT_SIZE
+    most = FEW_COLUMNS_ROWS if columns <= few_columns else most
     count = rows if claim.rows_known else columns
     if not forced and (count > most or rows * columns > EXPLICIT_ENTRIES):
         return None
     matrix = np.empty((rows, columns))
-    if isinstance(claim, VjpClaim):
-        for r in range(rows):
-            matrix[r] = np.concatenate(claim.pull(np.eye(1, rows, r)[0]))
-    else:
-        for p, part in enumerate(claim.structure.columns):
-            for j in range(part.stop - part.start):
-                parts: list[FloatArray | None] = [None] * len(claim.structure.blocks)
-                parts[p] = np.eye(1, part.stop - part.start, j)[0]
-                matrix[:, part.start + j] = claim.apply(tuple(parts))
+    unit = np.zeros(count)
+    for k in range(count):
+        unit[k] = 1.0
+        matrix[k if claim.rows_known else (slice(None), k)] = claim.product(unit)
+        unit[k] = 0.0
     result = MatrixClaim(matrix, claim.outputs, claim.structure, kind=claim.kind)
     result.notes = claim.notes
     return result
 
 
-def nonlinearity(
-    product: Callable[..., FloatArray], draw: Callable[[], Any], combine: Callable[..., Any]
-) -> dict[str, float]:
-    """Measure by how much a product deviates from linearity, relatively.
+def lowest_precision(outputs: Outputs, structure: Structure) -> str:
+    """Return the lowest precision among the outputs and the selected blocks of the point."""
+    return max({b.dtype for b in (*outputs.blocks, *structure.blocks)}, key=lambda kind: UNIT_ROUNDOFF[kind])
 
-    Returns
-    -------
-    dict
-        "repeated", "a sum", "a multiple", and one entry for each memory layout.
+
+def even(generator: np.random.Generator, blocks: Sequence[OutputBlock]) -> FloatArray:
+    """Return a vector with one normal number a block, repeated: one for each part where the block is complex."""
+    numbers = generator.standard_normal(2 * len(blocks))
+    parts = [
+        np.tile(numbers[2 * k : 2 * k + 2], b.size // 2) if b.is_complex else np.full(b.size, numbers[2 * k])
+        for k, b in enumerate(blocks)
+    ]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def distinct_layouts(blocks: Sequence[OutputBlock]) -> tuple[str, ...]:
+    """Return the memory layouts in which some of these arrays can be told from its plain copy."""
+    shapes = [block.shape[:-1] if block.is_complex else block.shape for block in blocks if block.dtype != HELD]
+    layouts = ("F",) if any(sum(n > 1 for n in shape) > 1 for shape in shapes) else ()
+    return (*layouts, "strided", "expanded") if any(math.prod(shape) > 1 for shape in shapes) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Nonlinearity:
+    """By how much a product deviates from linearity, relatively: infinite where it is not finite.
+
+    Parameters
+    ----------
+    repeated
+        Two calls with the same argument.
+    multiple, sum
+        Of arguments, against the same of their answers.
+    layouts
+        The same values in another memory layout.
+    failures
+        What the layouts raised that the plain one does not.
     """
-    first, second = draw(), draw()
-    one, two = product(first), product(second)
-    size = float(np.linalg.norm(one) + np.linalg.norm(two)) or 1.0
-    result = {"repeated": float(np.linalg.norm(product(first) - one)) / size}
-    result["a sum"] = float(np.linalg.norm(product(combine(first, second, 1.0, 1.0)) - (one + two))) / size
-    result["a multiple"] = float(np.linalg.norm(product(combine(first, second, -2.5, 0.0)) + 2.5 * one)) / size
-    result["F"] = float(np.linalg.norm(product(first, "F") - one)) / size
-    result["strided"] = float(np.linalg.norm(product(first, "strided") - one)) / size
-    return {name: value if math.isfinite(value) else math.inf for name, value in result.items()}
+
+    repeated: float
+    multiple: float
+    sum: float
+    layouts: dict[str, float]
+    failures: dict[str, str]
 
 
-def _conjugate(flat: FloatArray) -> FloatArray:
-    result = np.array(flat)
-    result[1::2] *= -1
-    return result
+def nonlinearity(claim: VjpClaim | JvpClaim) -> Nonlinearity:
+    """Measure by how much a product deviates from linearity."""
+    rounded, arguments = (
+        (claim.outputs.rounded, claim.outputs.blocks)
+        if isinstance(claim, VjpClaim)
+        else (claim.structure.rounded, claim.structure.blocks)
+    )
+    first, one = claim.first()
+    second = claim.even()
+    two = claim.product(second)
+    size = (norm(one) + norm(two)) or 1.0
+
+    def relative(off: FloatArray) -> float:
+        result = norm(off) / size
+        return result if math.isfinite(result) else math.inf
+
+    repeated = relative(claim.product(first) - one)
+    total = relative(claim.product(rounded(first + second)) - (one + two))
+    multiple = relative(claim.product(rounded(-2.5 * first)) + 2.5 * one)
+    layouts, failures = dict[str, float](), dict[str, str]()
+    for layout in distinct_layouts(arguments):
+        argument, answer = (second, two) if layout == "expanded" else (first, one)
+        try:
+            layouts[layout] = relative(claim.product(argument, layout) - answer)
+        except GradproofError as error:
+            claim.product(argument)  # raises where this is not the layout's fault
+            layouts[layout], failures[layout] = math.inf, error.seen
+    return Nonlinearity(repeated, multiple, total, layouts, failures)
+
+
+def norm(vector: FloatArray) -> float:
+    """Return ‖vector‖, without the overhead of its general form."""
+    return math.sqrt(float(vector @ vector))

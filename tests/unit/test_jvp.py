@@ -84,6 +84,35 @@ def test_a_jvp_that_is_not_linear_is_said(layer):
     assert "tangent" in report.diagnoses[0].sentence
 
 
+def test_what_a_jvp_raises_for_an_expanded_tangent_is_the_layouts_fault(layer):
+    function, jvp, point = layer
+
+    def wrong(p, v):
+        v *= 1.0  # writes into its tangent
+        return jvp(p, v)
+
+    report = gradproof.check_jvp(function, wrong, point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.LAYOUT
+    assert "expanded from one number (stride 0) raise ValueError" in report.diagnoses[0].sentence
+
+
+def test_a_jvp_of_numbers_has_no_layouts():
+    point = {"a": 0.3, "b": 0.7}
+    function = lambda p: p["a"] * p["b"]
+    jvp = lambda p, v: v["a"] * p["b"] + p["a"] * v["b"]
+    assert gradproof.check_jvp(function, jvp, point, seed=1).verdict is Verdict.CORRECT
+
+
+def test_a_jvp_that_differs_a_little_from_call_to_call_is_not_called_wrong(layer):
+    function, jvp, point = layer
+    noise = np.random.default_rng(0)
+    unsteady = lambda p, v: jvp(p, v) * (1 + 1e-6 * noise.standard_normal(150))
+    report = gradproof.check_jvp(function, unsteady, point, seed=1)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert [d.cause for d in report.diagnoses] == [Cause.NON_DETERMINISTIC_CLAIM]
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "phrase"),
     [

@@ -7,6 +7,7 @@ import pytest
 
 import gradproof
 from gradproof import Cause, Verdict
+from gradproof._check_maps import MapCheck, make_task
 
 
 @pytest.fixture
@@ -145,14 +146,174 @@ def test_a_vjp_that_reads_the_cotangents_raw_memory_is_said(rng):
     assert report.diagnoses[0].cause is Cause.LAYOUT
 
 
-def test_a_vjp_that_answers_differently_each_time_is_said(layer):
+def test_a_cotangent_expanded_from_one_number_tells_raw_memory_from_values(rng):
+    A, x = rng.standard_normal((6, 3)), rng.standard_normal((3, 4))
+
+    def wrong(_, u):
+        if 0 in u.strides:  # what raw memory holds past the one number
+            u = np.where(np.arange(u.size).reshape(u.shape) == 0, u, 0.0)
+        return A.T @ u
+
+    report = gradproof.check_vjp(lambda p: A @ p, wrong, x, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.LAYOUT
+    assert "the same values expanded from one number (stride 0) give another answer" in report.diagnoses[0].sentence
+    assert ".contiguous()" in report.diagnoses[0].remedy
+
+
+@pytest.mark.parametrize("strategy", ["auto", "certificate"])
+def test_what_a_vjp_raises_in_one_layout_only_is_the_layouts_fault(rng, strategy):
+    A, x = rng.standard_normal((6, 3)), rng.standard_normal((3, 4))
+
+    def wrong(_, u):
+        if not (u.flags.c_contiguous or u.flags.f_contiguous):
+            raise BufferError("memoryview: underlying buffer is not contiguous")
+        return A.T @ u
+
+    report = gradproof.check_vjp(lambda p: A @ p, wrong, x, seed=1, strategy=strategy)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.LAYOUT
+    assert "raise BufferError: memoryview: underlying buffer is not contiguous." in report.diagnoses[0].sentence
+    assert "inf" not in str(report)
+
+
+def test_what_a_vjp_raises_at_a_later_call_is_not_the_layouts_fault(layer):
+    function, vjp, point = layer
+    calls = []
+
+    def tired(p, u):
+        calls.append(1)
+        return vjp(p, u) if len(calls) < 6 else 1 / 0
+
+    with pytest.raises(gradproof.UsageError, match="ZeroDivisionError"):
+        gradproof.check_vjp(function, tired, point, seed=1)
+
+
+def test_layouts_that_cannot_differ_are_not_asked_for():
+    layouts = []
+
+    def vjp(x, u):
+        layouts.append((np.ndim(u), getattr(u, "strides", ())))
+        return u * np.cos(x)
+
+    for point in (0.7, np.array(0.7), np.array([0.7])):
+        layouts.clear()
+        assert gradproof.check_vjp(np.sin, vjp, point, seed=1).verdict is Verdict.CORRECT
+        assert len(layouts) == 6  # four of linearity, the first, one row
+    layouts.clear()
+    gradproof.check_vjp(np.sin, vjp, np.arange(3.0), seed=1)
+    assert len(layouts) == 5 + 2 + 3
+
+
+def test_few_products_certify(rng):
+    for shape, most in (((5, 5), 15), ((40, 50), 15), ((2, 3), 8 + 6)):
+        calls = []
+
+        def vjp(x, u, calls=calls):
+            calls.append(1)
+            return u * np.cos(x)
+
+        report = gradproof.check_vjp(np.sin, vjp, rng.standard_normal(shape), seed=1, strategy="certificate")
+        assert report.verdict is Verdict.CORRECT
+        assert len(calls) <= most
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_small_wrong_vjp_is_wrong_by_its_certificate_alone(rng, seed):
+    x = rng.standard_normal((5, 5))
+    right = lambda x, u: u * np.cos(x)
+    mistakes = [
+        lambda x, u: 1.001 * right(x, u),
+        lambda x, u: right(x, u).T,
+        lambda x, u: right(x, u) + 1e-3 * np.roll(u, 1),
+        lambda x, u: right(x, u) * (np.arange(25).reshape(5, 5) != 7),
+    ]
+    for vjp in mistakes:
+        assert gradproof.check_vjp(np.sin, vjp, x, seed=seed, strategy="certificate").verdict is Verdict.WRONG
+    assert gradproof.check_vjp(np.sin, right, x, seed=seed, strategy="certificate").verdict is Verdict.CORRECT
+
+
+def test_what_displaces_the_blocks_depends_on_no_certifying_cotangent(network):
+    function, vjp, point = network
+    check = MapCheck(make_task("check_vjp", function, vjp, point, {"seed": 1, "strategy": "certificate"}))
+    claim = check.claim(conjugate=False)
+    _, norm, _ = claim.norms(1e-6)
+    certifying = [[float(np.sum(g**2)) for g in products] for products in claim.pulled]
+    probes = claim.count + 4
+    rest = np.sqrt((probes * norm**2 - certifying) / 4)
+    np.testing.assert_allclose(claim.apart, rest)
+
+
+@pytest.mark.parametrize("scatter", [0.5, 0.3])
+def test_a_vjp_that_answers_differently_each_time_is_said(layer, scatter):
     function, vjp, point = layer
     noise = np.random.default_rng(0)
     report = gradproof.check_vjp(
-        function, lambda p, u: vjp(p, u) * (1 + 1e-3 * noise.standard_normal(60)), point, seed=1
+        function, lambda p, u: vjp(p, u) * (1 + scatter * noise.standard_normal(60)), point, seed=1
     )
     assert report.verdict is Verdict.WRONG
     assert report.diagnoses[0].cause is Cause.NON_DETERMINISTIC_CLAIM
+
+
+def test_a_vjp_that_accumulates_is_wrong(layer):
+    function, vjp, point = layer
+    total = np.zeros(60)
+
+    def accumulating(p, u):
+        total[:] += vjp(p, u)
+        return total
+
+    report = gradproof.check_vjp(function, accumulating, point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.NON_DETERMINISTIC_CLAIM
+
+
+@pytest.fixture
+def unsteady(layer):
+    """A VJP whose answers scatter from call to call, as sums in an order that threads choose do."""
+    function, vjp, point = layer
+    noise = np.random.default_rng(0)
+
+    def claim(scatter, factor=1.0):
+        return lambda p, u: factor * vjp(p, u) * (1 + scatter * noise.standard_normal(60))
+
+    return function, claim, point
+
+
+@pytest.mark.parametrize("strategy", ["auto", "certificate", "coordinates"])
+def test_a_vjp_that_differs_a_little_from_call_to_call_is_measured_and_not_called_wrong(unsteady, strategy):
+    function, claim, point = unsteady
+    report = gradproof.check_vjp(function, claim(1e-6), point, seed=1, strategy=strategy)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is gradproof.Reason.CLAIM
+    (diagnosis,) = report.diagnoses
+    assert diagnosis.cause is Cause.NON_DETERMINISTIC_CLAIM
+    assert 1e-7 < diagnosis.coefficient < 1e-6
+    assert not report.coordinates
+
+
+def test_the_tolerance_that_an_unsteady_vjp_is_offered_certifies_it(unsteady):
+    function, claim, point = unsteady
+    report = gradproof.check_vjp(function, claim(1e-6), point, seed=1)
+    tolerance = float(report.diagnoses[0].remedy.rpartition(" ")[2])
+    report = gradproof.check_vjp(function, claim(1e-6), point, seed=1, tolerance=tolerance)
+    assert report.verdict is Verdict.CORRECT
+    assert any("differ by" in note and "would not be told" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("factor", [1.001, 0.9, -1])
+def test_a_mistake_larger_than_what_an_unsteady_vjp_hides_is_wrong(unsteady, factor):
+    function, claim, point = unsteady
+    report = gradproof.check_vjp(function, claim(1e-6, factor), point, seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert any("differ by" in note for note in report.notes)
+
+
+def test_an_unsteady_vjp_that_is_not_linear_is_still_said_to_be(unsteady):
+    function, claim, point = unsteady
+    vjp = claim(1e-6)
+    report = gradproof.check_vjp(function, lambda p, u: vjp(p, u * np.abs(u)), point, seed=1)
+    assert report.diagnoses[0].cause is Cause.NOT_LINEAR
 
 
 @pytest.mark.parametrize(
