@@ -37,7 +37,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_problem",
     # the method, for a cost
     "_engine _scales",
-    "_certificate _coordinates",
+    "_certificate _coordinates _coordinate_lines",
     "_study _measurement",
     "_certification _explanation _self_test",
     "_enumeration _conclusion",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from gradproof._directions import Coordinate, Direction, FloatArray
 from gradproof._noise import BETWEEN, STANDS_OUT, Pool
 from gradproof._results import Difference, Kink, Verdict
 from gradproof._statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
-from gradproof._tables import REPRESENTED, Line, shorten_mantissa
+from gradproof._tables import REPRESENTED, Line, shorten_mantissa, shorten_mantissas
 
 TWO_POINTS: Final = 1 / math.sqrt(2)
 FOUR_POINTS: Final = 0.950
@@ -46,9 +46,42 @@ SHORTER: Final = 1 / (10 * math.pi)
 """How much shorter the step is at which a coordinate is asked again before it is measured with care."""
 RESWEEPS: Final = 4
 """Times that a block may be swept again at another step."""
+TWO_STEPS_OUT: Final = (1.0, -1.0)
+FOUR_STEPS_OUT: Final = (-2.0, -1.0, 1.0, 2.0)
+"""Multiples of the step at which the formulas of order 2 and 4 take their values."""
 SAMPLE: Final = 3
 """Coordinates of a block that are looked at carefully before the block's step is blamed."""
 LineOf = Callable[[Direction], Line]
+
+
+class Lines(Protocol):
+    """φ along n coordinates of one block at once, each in units of its own length."""
+
+    @property
+    def granularity(self) -> float:
+        """Spacing of the cost's values where it is visibly rounded, else 0."""
+
+    @property
+    def unit_roundoff(self) -> float:
+        """u of the precision of the cost's values."""
+
+    @property
+    def rounding(self) -> float:
+        """Difference of two values at the same point that rounding alone explains."""
+
+    @property
+    def shortest(self) -> FloatArray:
+        """Shortest t for which θ + t v is represented, shape (n,)."""
+
+    def magnitude(self) -> FloatArray:
+        """Return the largest absolute values that were rounded on the way, shape (n,)."""
+
+    def __call__(self, steps: FloatArray) -> FloatArray | None:
+        """Return φ(t) − φ(0), less what is claimed, for steps of shape (n, m); None where it has to be done serially."""
+
+
+LinesOf = Callable[[int, NDArray[np.intp], FloatArray], Lines]
+"""Makes lines of a block, of the coordinates' numbers and of their lengths."""
 
 
 @dataclass(slots=True)
@@ -88,9 +121,32 @@ class BlockMeasurement:
 
     @classmethod
     def empty(cls, size: int) -> BlockMeasurement:
-        """Return one of `size` coordinates that were not measured yet."""
-        values, flags = [np.zeros(size) for _ in range(4)], [np.zeros(size, dtype=bool) for _ in range(5)]
-        return cls(values[0], values[1], values[2], flags[0], flags[1], flags[2], flags[3], values[3], flags[4])
+        """Return one of `size` coordinates that were not measured yet: nothing is known of their noise."""
+        values, flags = [np.zeros(size) for _ in range(3)], [np.zeros(size, dtype=bool) for _ in range(5)]
+        unknown = np.full(size, math.inf)
+        return cls(values[0], unknown, values[1], flags[0], flags[1], flags[2], flags[3], values[2], flags[4])
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """φ(t) − φ(0), less what is claimed, of n coordinates at m multiples of their steps.
+
+    Parameters
+    ----------
+    steps
+        Each coordinate's step, in units of its length, shape (n,).
+    found
+        Values, NaN where the cost failed, shape (m, n).
+    noise
+        Standard deviation of one value, shape (n,).
+    rounding
+        Difference of two values at the same point that rounding alone explains.
+    """
+
+    steps: FloatArray
+    found: FloatArray
+    noise: FloatArray
+    rounding: float = 0.0
 
 
 class Exhaustive:
@@ -116,6 +172,8 @@ class Exhaustive:
         u of the precision at work.
     negligible
         For each block the norm of a residual that counts as none; 0 where the tolerance alone decides.
+    lines_of
+        Makes many lines of one block, where they can be evaluated together.
     """
 
     def __init__(
@@ -130,10 +188,12 @@ class Exhaustive:
         alpha: float,
         roundoff: float,
         negligible: Sequence[float] = (),
+        lines_of: LinesOf | None = None,
     ) -> None:
         self.claimed = claimed
         self.scales = scales
         self.line_of = line_of
+        self.lines_of = lines_of
         self.pool = pool
         self.tolerances = tolerances
         self.alpha = alpha
@@ -143,7 +203,8 @@ class Exhaustive:
         self.scatter, self.scatter_degrees = 1.0, 0.0
         self.total = sum(gradient.size for gradient in claimed)
         self.blocks = [BlockMeasurement.empty(gradient.size) for gradient in claimed]
-        self.lines: dict[tuple[int, int], Line] = {}
+        # Root mean squares of the claimed entries.
+        self.typical = [float(np.linalg.norm(g)) / math.sqrt(max(g.size, 1)) for g in claimed]
 
     def run(self) -> None:
         """Measure all blocks, then look again at what does not fit."""
@@ -177,8 +238,34 @@ class Exhaustive:
 
     def sweep(self, b: int) -> None:
         """Measure every coordinate of a block with two values."""
-        for j in range(self.claimed[b].size):
-            self.measure_two(b, j)
+        every = np.arange(self.claimed[b].size)
+        together = self.values_together(b, every, self.steps[b], TWO_STEPS_OUT)
+        self.take_two(b, every, together or self.values_in_turn(b, every, self.steps[b], TWO_STEPS_OUT))
+
+    def values_together(
+        self, b: int, chosen: NDArray[np.intp], step: float, multiples: Sequence[float]
+    ) -> Values | None:
+        """Evaluate coordinates at multiples of a step in batches; None where that cannot be done."""
+        if self.lines_of is None:
+            return None
+        lines = self.lines_of(b, chosen, self.scales[b][chosen])
+        steps = shorten_mantissas(np.maximum(step, REPRESENTED * lines.shortest))
+        found = lines(np.multiply.outer(steps, multiples))
+        if found is None:
+            return None
+        noise = self.pool.levels(0.5 * lines.unit_roundoff * lines.magnitude())
+        return Values(steps, found.T, np.maximum(noise, lines.granularity / math.sqrt(12)), lines.rounding)
+
+    def values_in_turn(self, b: int, chosen: NDArray[np.intp], step: float, multiples: Sequence[float]) -> Values:
+        """Evaluate coordinates at multiples of a step, one after the other."""
+        steps, noise = np.empty(chosen.size), np.empty(chosen.size)
+        found = np.empty((len(multiples), chosen.size))
+        for k, j in enumerate(chosen.tolist()):
+            line = self.line(b, j)
+            own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
+            found[:, k] = line([m * own for m in multiples])
+            steps[k], noise[k] = own, self.noise(line, max(multiples) * own)
+        return Values(steps, found, noise)
 
     def line(self, b: int, j: int) -> Line:
         """Return the line along a coordinate: in units of its length, kept while it is being measured."""
@@ -196,42 +283,48 @@ class Exhaustive:
     def measure_two(self, b: int, j: int) -> Line:
         """Measure a coordinate with two values."""
         line = self.line(b, j)
-        self.take_two(b, j, line, self.step(b, line))
+        self.take_two_of(b, j, line, self.step(b, line))
         return line
 
-    def take_two(self, b: int, j: int, line: Line, step: float) -> None:
-        """Take in what two values say of a coordinate."""
-        measured, scale = self.blocks[b], float(self.scales[b][j])
+    def take_two_of(self, b: int, j: int, line: Line, step: float) -> None:
+        """Measure a coordinate with two values at a given step."""
         step = shorten_mantissa(step)
-        up, down = line([step, -step])
-        noise = self.noise(line, step)
-        measured.discrepancy[j] = (up - down) / (2 * step) / scale
-        measured.spread[j] = TWO_POINTS * noise / step / scale
-        measured.truncation[j] = 0.0
-        measured.judged[j] = False
-        measured.failed[j] = not (math.isfinite(up) and math.isfinite(down))
-        measured.still[j] = bool(up == 0 and down == 0 and self.claimed[b][j] == 0)
-        typical = float(np.linalg.norm(self.claimed[b])) / math.sqrt(self.claimed[b].size)
-        jump = abs(up + down) / step / scale
-        measured.jump[j] = jump if jump > BENT * max(abs(float(self.claimed[b][j])), typical) else 0.0
+        found = line([step, -step])[:, None]
+        self.take_two(b, np.array([j]), Values(np.array([step]), found, np.array([self.noise(line, step)])))
+
+    def take_two(self, b: int, chosen: NDArray[np.intp], values: Values) -> None:
+        """Take in what two values say of each of some coordinates."""
+        measured, scale, claimed = self.blocks[b], self.scales[b][chosen], self.claimed[b][chosen]
+        (up, down), step = values.found, values.steps
+        measured.discrepancy[chosen] = (up - down) / (2 * step) / scale
+        measured.spread[chosen] = TWO_POINTS * values.noise / step / scale
+        measured.truncation[chosen] = 0.0
+        measured.judged[chosen] = False
+        measured.failed[chosen] = ~(np.isfinite(up) & np.isfinite(down))
+        unmoved = np.maximum(np.abs(up), np.abs(down)) <= values.rounding
+        measured.still[chosen] = unmoved & (claimed == 0)
+        jump = np.abs(up + down) / step / scale
+        bent = jump > BENT * np.maximum(np.abs(claimed), self.typical[b])
+        measured.jump[chosen] = np.where(bent, jump, 0.0)
 
     def sweep_four(self, b: int, longest: float) -> None:
         """Measure every coordinate with four values at a longer step, which tells more where noise is what limits."""
         measured = self.blocks[b]
-        for j in range(self.claimed[b].size):
-            if j in measured.kinks or measured.wrong[j]:
-                continue
-            scale = float(self.scales[b][j])
-            line = self.line(b, j)
-            step = shorten_mantissa(max(longest, REPRESENTED * line.shortest))
-            far_down, down, up, far_up = line([-2 * step, -step, step, 2 * step])
-            value = (8 * (up - down) - (far_up - far_down)) / (12 * step)
-            correction = abs(value - (up - down) / (2 * step))
-            spread = FOUR_POINTS * self.noise(line, 2 * step) / step
-            truncation = 0.0 if correction <= 3 * spread else 0.1 * correction
-            if math.isfinite(value) and (spread + truncation) / scale < measured.spread[j] + measured.truncation[j]:
-                measured.discrepancy[j] = value / scale
-                measured.spread[j], measured.truncation[j] = spread / scale, truncation / scale
+        open_ = ~measured.wrong
+        open_[list(measured.kinks)] = False
+        chosen = np.flatnonzero(open_)
+        values = self.values_together(b, chosen, longest, FOUR_STEPS_OUT)
+        values = values or self.values_in_turn(b, chosen, longest, FOUR_STEPS_OUT)
+        (far_down, down, up, far_up), step, scale = values.found, values.steps, self.scales[b][chosen]
+        value = (8 * (up - down) - (far_up - far_down)) / (12 * step)
+        correction = np.abs(value - (up - down) / (2 * step))
+        spread = FOUR_POINTS * values.noise / step
+        truncation = np.where(correction <= 3 * spread, 0.0, 0.1 * correction)
+        known = measured.spread[chosen] + measured.truncation[chosen]
+        better = np.isfinite(value) & ((spread + truncation) / scale < known)
+        chosen = chosen[better]
+        measured.discrepancy[chosen] = (value / scale)[better]
+        measured.spread[chosen], measured.truncation[chosen] = (spread / scale)[better], (truncation / scale)[better]
 
     # -- second look -------------------------------------------------------------------------------------------------
 
@@ -353,7 +446,7 @@ class Exhaustive:
         """Say whether the claim fits at a much shorter step: then a kink beside the point was crossed, or truncation seen."""
         measured = self.blocks[b]
         kept = [array[j] for array in (measured.discrepancy, measured.spread, measured.failed, measured.jump)]
-        self.take_two(b, j, line, max(SHORTER * self.step(b, line), REPRESENTED * line.shortest))
+        self.take_two_of(b, j, line, max(SHORTER * self.step(b, line), REPRESENTED * line.shortest))
         if not self.suspicious(b)[j] and measured.jump[j] == 0:
             return True
         measured.discrepancy[j], measured.spread[j], measured.failed[j], measured.jump[j] = kept

@@ -86,6 +86,8 @@ class Engine:
         self._distinct: set[float] = set()
         self._narrow = dict.fromkeys(NARROW, True)
         self._cached: tuple[Direction, list[FloatArray | None]] | None = None
+        self._vectorized: dict[int, Callable[[Any], Any] | None] = {}
+        self._batches = True
 
     # -- the point itself --------------------------------------------------------------------------------------------
 
@@ -277,6 +279,78 @@ class Engine:
         """Return ⟨vectors, v⟩ over the selected blocks, in float64."""
         pairs = zip(vectors, self._components(direction), strict=True)
         return sum((float(vector @ part) for vector, part in pairs if part is not None), 0.0)
+
+    # -- many points at once -----------------------------------------------------------------------------------------
+
+    def vectorized(self, block: int) -> Callable[[Any], Any] | None:
+        """Return the cost as a function of many points that differ in one block; None where the framework has none."""
+        if not self._batches:
+            return None
+        if block not in self._vectorized:
+            problem = self.problem
+
+            def cost_of(leaves: Sequence[Any]) -> Any:
+                answer = problem.cost(problem.joined(leaves))
+                for promised in (problem.claimed is True, problem.has_aux):
+                    answer = _pair(answer, "more was promised")[0] if promised else answer
+                return answer
+
+            make = getattr(problem.adapter, "vectorized", None)
+            try:
+                self._vectorized[block] = None if make is None else make(cost_of, problem.common_axes(block))
+            except Exception:  # whatever a framework has against this function
+                self.refuse_batches()
+        return self._vectorized.get(block)
+
+    def refuse_batches(self) -> None:
+        """Evaluate one point after the other from now on."""
+        self._batches = False
+        self._vectorized.clear()
+
+    def evaluate_rows(
+        self, function: Callable[[Any], Any], block: int, rows: FloatArray, points: int
+    ) -> FloatArray | None:
+        """Evaluate J with a block's values from each row; NaN where it is not finite, None where all of it failed.
+
+        Parameters
+        ----------
+        function
+            From `vectorized`.
+        block
+            Which.
+        rows
+            Its flat values, shape (K, size).
+        points
+            How many of the rows are points that were asked for, each an evaluation; the others make up the width.
+
+        Returns
+        -------
+        ndarray, shape (points,), or None
+        """
+        adapter = self.problem.adapter
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a slow path; what the cost itself warns of, it did at the point
+                answer = function(self.problem.stacked(block, rows))
+            suits = adapter.describe(answer) == ((len(rows),), self.cost_dtype)
+            values = adapter.to_flat(answer)[:points] if suits else None
+        except Exception:
+            values = None
+        self.evaluations += 1 if values is None else points
+        if values is not None:
+            values[~np.isfinite(values)] = math.nan
+            self._keep_many(values[np.isfinite(values)])
+        self._evaluated()
+        return values
+
+    def _keep_many(self, values: FloatArray) -> None:
+        """Take in values as `_keep` does."""
+        self._values.extend(values[-RECENT:].tolist())
+        if len(self._distinct) < ENOUGH_VALUES:
+            self._distinct.update(values[:RECENT].tolist())
+        with np.errstate(all="ignore"):
+            for kind in NARROW:
+                self._narrow[kind] = self._narrow[kind] and bool(np.array_equal(values.astype(kind), values))
 
     def evaluate_complex(self, block: int, index: int, step: float) -> float | None:
         """Return Im J(θ + i·step·e)/step for one coordinate; None where the cost does not allow it.

@@ -61,6 +61,7 @@ class Enumeration:
             alpha=self.study.settings.alpha,
             roundoff=UNIT_ROUNDOFF[self.study.engine.precision],
             negligible=[self.study.negligible(b) if s.norm == 0 else 0.0 for b, s in enumerate(self.study.states)],
+            lines_of=self.study.lines_of,
         )
         self.study.exhaustive = exhaustive
         exhaustive.run()

@@ -279,6 +279,19 @@ class Pool:
         total = degrees + PRIOR_DEGREES
         return max(math.hypot(root, math.sqrt(PRIOR_DEGREES) * 2 * floor) / math.sqrt(total), floor), total
 
+    def levels(self, floors: FloatArray) -> FloatArray:
+        """Return the standard deviations of `level` for many floors at once."""
+        degrees = sum(d for _, d, _ in self.readings)
+        root = np.zeros_like(floors)
+        for n, d, f in self.readings:
+            scaled = np.where(f <= floors, n, n if n > ORDINARY * f else n * floors / f) if f > 0 else n
+            root = np.hypot(root, math.sqrt(d) * scaled)
+        floors = np.maximum(floors, self.extra)
+        total = degrees + PRIOR_DEGREES
+        usual = np.maximum(np.hypot(root, math.sqrt(PRIOR_DEGREES) * 2 * floors) / math.sqrt(total), floors)
+        seen = root > math.sqrt(degrees) * ORDINARY * floors
+        return np.where(seen, root / math.sqrt(max(degrees, 1.0)), usual)
+
     def agrees(self, reading: Reading) -> bool:
         """Say whether a plateau is the noise that is known already."""
         return self.confirmed and reading.noise <= STANDS_OUT * self.level(reading.floor)[0]

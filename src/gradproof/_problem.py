@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradproof._blocks import (
     Block,
@@ -302,6 +303,51 @@ class Problem:
         if shape != block.shape:
             raise shape_mismatch(block, shape)
         return array
+
+    # -- many points at once, which differ in one block --------------------------------------------------------------
+
+    def represented(self, block: int, values: FloatArray) -> FloatArray:
+        """Return numbers as the precision of a selected block represents them, shape (n,)."""
+        if self.blocks[block].dtype == "float64":
+            return values
+        like, size = self._leaves[self.selected[block]], self.blocks[block].size
+        padded = np.zeros(-(-values.size // size) * size)
+        padded[: values.size] = values
+        parts = (self.adapter.flat_view(self.adapter.from_flat(part.copy(), like)) for part in padded.reshape(-1, size))
+        return np.concatenate([*parts, np.zeros(0)])[: values.size]
+
+    def shortest_steps(self, block: int, indices: NDArray[np.intp], scales: FloatArray) -> FloatArray:
+        """Return what `shortest` does, for single coordinates of a selected block, each times its scale; shape (n,)."""
+        spacing = 2 * UNIT_ROUNDOFF[self.blocks[block].dtype] * np.abs(self.values[block][indices])
+        return spacing / math.sqrt(12) / (REPRESENTED * scales)
+
+    def common_axes(self, block: int) -> list[int | None]:
+        """Return, for the leaves of `stacked`, 0 for the one that has a leading axis of many, None for the others."""
+        known = [k for k, is_known in enumerate(self._known) if is_known]
+        return [0 if k == self.selected[block] else None for k in known]
+
+    def stacked(self, block: int, rows: FloatArray) -> list[Any]:
+        """Return the point's leaves, anew, but for those of unknown types; a selected block's stacked from its rows.
+
+        Parameters
+        ----------
+        block
+            Which.
+        rows
+            Its flat values at each point, shape (K, size). The leaf may share their memory.
+        """
+        return [
+            self.adapter.stacked(rows, leaf) if k == self.selected[block] else self._copied(k, leaf)
+            for k, leaf in enumerate(self._leaves)
+            if self._known[k]
+        ]
+
+    def joined(self, leaves: Sequence[Any]) -> Any:
+        """Return the point with these leaves of known types, and its own of others."""
+        given = iter(leaves)
+        return self._treespec.unflatten(
+            [next(given) if self._known[k] else self._copied(k, leaf) for k, leaf in enumerate(self._leaves)]
+        )
 
 
 def _is_known(leaf: Any, adapter: Adapter) -> bool:

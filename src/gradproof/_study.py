@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradproof._certificate import Certifier
+from gradproof._coordinate_lines import CoordinateLines
 from gradproof._coordinates import Exhaustive
 from gradproof._decision import Member
 from gradproof._differences import Calibration, first_line, later_line
@@ -173,6 +175,10 @@ class Study:
     def line_of(self, direction: Direction) -> EngineLine:
         """Return the line of discrepancies along a direction."""
         return self.engine.line(direction, self.base)
+
+    def lines_of(self, block: int, indices: NDArray[np.intp], scales: FloatArray) -> CoordinateLines:
+        """Return lines of discrepancies along coordinates of one block, which are evaluated together."""
+        return CoordinateLines(self.engine, block, indices, scales, self.base, self.noise)
 
     def next_streams(self, count: int = 1000) -> int:
         """Reserve stream numbers, so that no two directions of a check share their entries."""

@@ -123,6 +123,13 @@ def shorten_mantissa(step: float) -> float:
     return math.ldexp(round(math.ldexp(mantissa, 44)), exponent - 44)
 
 
+def shorten_mantissas(steps: FloatArray) -> FloatArray:
+    """Do what `shorten_mantissa` does for many steps."""
+    mantissas, exponents = np.frexp(steps)
+    shortened: FloatArray = np.ldexp(np.round(np.ldexp(mantissas, 44)), exponents - 44)
+    return shortened
+
+
 def one_sided(table: Table) -> tuple[float, float, float]:
     """Return the left and right derivatives of a central table, by formulas of order 3, and how far order 2 is off."""
     e = table.values
