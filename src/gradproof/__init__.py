@@ -1,4 +1,11 @@
-"""gradproof: proves a gradient right, or wrong; what, where, by how much and why."""
+"""gradproof: proves a gradient right, or wrong; what, where, by how much and why.
+
+The surfaces `gradproof.torch`, `gradproof.jax`, `gradproof.course`, `gradproof.monitor` and `gradproof.testing` are
+modules of their own, loaded by the first use of their name.
+"""
+
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
 
 from gradproof._adjoint import assert_adjoint as assert_adjoint
 from gradproof._adjoint import check_adjoint as check_adjoint
@@ -49,3 +56,12 @@ from gradproof._results import Report as Report
 from gradproof._results import SelfTestResult as SelfTestResult
 from gradproof._results import Verdict as Verdict
 from gradproof._scipy_pairs import check_scipy as check_scipy
+
+_SURFACES = ("course", "jax", "monitor", "reports", "testing", "torch")
+
+
+def __getattr__(name: str) -> _ModuleType:
+    """Load a surface when it is first named."""
+    if name in _SURFACES:
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

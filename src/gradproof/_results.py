@@ -33,6 +33,7 @@ class Reason(enum.Enum):
     BUDGET = "the budget of cost calls was spent before the question was settled"
     DOMAIN = "the cost could not be evaluated at displaced points"
     CLAIM = "the claimed gradient gives a different answer at each call"
+    RANDOM = "two evaluations at the same point differ, because random numbers are drawn"
 
 
 @enum.unique

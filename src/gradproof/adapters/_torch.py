@@ -103,6 +103,15 @@ class TorchAdapter:
             return leaf.reshape(-1)[:1].clone().reshape((1,) * leaf.ndim).expand(leaf.shape)
         return leaf
 
+    def overlaps(self, leaf: torch.Tensor) -> bool:
+        """Say whether two entries share memory: sorted by stride, each axis must step over all the smaller ones."""
+        reach = 0
+        for stride, size in sorted((s, n) for s, n in zip(leaf.stride(), leaf.shape, strict=True) if n > 1):
+            if stride <= reach:
+                return True
+            reach += stride * (size - 1)
+        return False
+
     def vectorized(self, function: Callable[[Any], Any], axes: Any) -> Callable[[Any], Any] | None:
         """Return the function under `torch.func.vmap`; one that draws random numbers is refused there."""
         mapped = torch.func.vmap(function, in_dims=(axes,))
@@ -131,20 +140,10 @@ class TorchAdapter:
 
 def _with_strides_of(like: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Return the values in the memory layout of `like`; contiguous where entries of `like` share memory."""
-    if _overlaps(like):
+    if ADAPTER.overlaps(like):
         return values.clone(memory_format=torch.contiguous_format)
     made = torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device)
     return made.copy_(values)
-
-
-def _overlaps(tensor: torch.Tensor) -> bool:
-    """Say whether two entries share memory: sorted by stride, each axis must step over all the smaller ones."""
-    reach = 0
-    for stride, size in sorted((s, n) for s, n in zip(tensor.stride(), tensor.shape, strict=True) if n > 1):
-        if stride <= reach:
-            return True
-        reach += stride * (size - 1)
-    return False
 
 
 ADAPTER: Final = TorchAdapter()

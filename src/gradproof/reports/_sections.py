@@ -28,6 +28,7 @@ ADVICE: Final = {
     Reason.BORDER: "give another tolerance (tolerance=), larger or smaller than the difference that is shown",
     Reason.BUDGET: "allow more evaluations (budget={double}), or check fewer blocks at a time (only=)",
     Reason.DOMAIN: "check at a point farther from the edge of the cost's domain",
+    Reason.RANDOM: "repeat the same random numbers at each call (replay_rng=True), or switch the randomness off",
     Reason.CLAIM: "make the claimed gradient repeatable (fix its random seed), or pass its values, not the function",
 }
 
@@ -39,6 +40,8 @@ SUBJECTS: Final = {
     "check_hvp": "the Hessian-vector product",
     "check_hessian": "the Hessian",
     "check_adjoint": "the adjoint",
+    "torch.check": "the derivative",
+    "jax.check": "the derivative",
 }
 """What a report is about, by the function that made it; else the gradient."""
 CALLS: Final = {
@@ -48,6 +51,9 @@ CALLS: Final = {
     "check_hvp": ["gradient", "hvp", "point"],
     "check_hessian": ["gradient", "hessian", "point"],
     "check_adjoint": ["operator", "point"],
+    "torch.check": ["function", "inputs"],
+    "torch.check_module": ["module", "cost"],
+    "jax.check": ["f", "args"],
 }
 
 
@@ -141,6 +147,8 @@ def _how_sure(report: Report) -> str:
     elif report.verb in SUBJECTS:
         subject = "Its relative difference from the numerical derivative"
     is_estimate = f"{subject} is {short(difference.estimate, 4)}"
+    if report.verdict is Verdict.INCONCLUSIVE and not math.isfinite(difference.estimate):
+        return f"{subject} was not measured. {tolerance}"
     if not math.isfinite(difference.estimate):
         return f"{subject} cannot be formed, because not every claimed number is finite. {tolerance}"
     if report.verdict is Verdict.CORRECT:

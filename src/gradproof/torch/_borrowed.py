@@ -1,0 +1,72 @@
+"""A module on loan: its parameters take other values for a call, and everything is put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+
+class Borrowed:
+    """Remembers what a forward pass may change in a module, and puts it back at the end.
+
+    The memory of parameters and buffers is never written: for the time of a call their ``.data`` is another tensor, so
+    that whoever holds a reference to the parameter itself sees the displaced values, and nothing is left to undo but to
+    put the pointer back.
+
+    Parameters
+    ----------
+    module
+        The user's.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.module = module
+
+    def __enter__(self) -> Self:
+        """Remember."""
+        modules = list(self.module.modules())
+        self._training = [(module, module.training) for module in modules]
+        self._buffers = [(m, dict(m._buffers)) for m in modules]  # noqa: SLF001  # a buffer may be replaced, or None
+        self._data = [(b, b.data) for b in self.module.buffers()]
+        self._parameters = [(p, p.data, p.grad, p.requires_grad) for p in self.module.parameters()]
+        for parameter, _, _, _ in self._parameters:
+            parameter.grad = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put everything back."""
+        self._put_back()
+        for parameter, data, gradient, requires_grad in self._parameters:
+            parameter.data = data
+            parameter.requires_grad_(requires_grad)
+            parameter.grad = gradient
+
+    def _put_back(self) -> None:
+        for module, training in self._training:
+            module.training = training
+        for module, buffers in self._buffers:
+            module._buffers.clear()  # noqa: SLF001
+            module._buffers.update(buffers)  # noqa: SLF001
+        for buffer, data in self._data:
+            buffer.data = data
+
+    @contextmanager
+    def displaced(self, parameters: Sequence[torch.Tensor], values: Sequence[Any]) -> Iterator[None]:
+        """Give parameters other values, and buffers copies of their own, for the time of one call."""
+        kept = [parameter.data for parameter in parameters]
+        for buffer, data in self._data:
+            buffer.data = data.clone()
+        try:
+            for parameter, value in zip(parameters, values, strict=True):
+                parameter.data = value
+            yield
+        finally:
+            for parameter, data in zip(parameters, kept, strict=True):
+                parameter.data = data
+            self._put_back()

@@ -1,0 +1,385 @@
+"""`check`: a function of tensors against PyTorch's own derivative of it, or another one."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+
+from gradproof._assertions import Inconclusive, asserted
+from gradproof._check_maps import MapCheck, make_task
+from gradproof._containers import Named, flatten
+from gradproof._errors import UsageError
+from gradproof._events import Observer
+from gradproof._modes import worst_of
+from gradproof._results import Report
+from gradproof._settings import DEFAULT_CONFIDENCE, UNIT_ROUNDOFF, Strategy
+from gradproof.adapters._torch import ADAPTER
+from gradproof.torch._autograd import Graph, derivative_of, push
+from gradproof.torch._inputs import Inputs
+from gradproof.torch._randomness import Generators
+from gradproof.torch._reports import random_report
+
+Mode = Literal["rev", "fwd"]
+SAME: Final = 1.0e3
+"""Two values of a function are the same where they differ by no more than so many roundings of the largest."""
+
+
+def check(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    claimed: Callable[..., Any] | None = None,
+    modes: Sequence[Mode] = ("rev",),
+    order: Literal[1, 2] = 1,
+    tolerance: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    strategy: Strategy = "certificate",
+    budget: int | None = None,
+    seed: int | None = None,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    replay_rng: bool = False,
+    observer: Observer | None = None,
+) -> Report:
+    """Check PyTorch's derivative of a function: of an operator, a custom `torch.autograd.Function`, a composition.
+
+    Parameters
+    ----------
+    function
+        Callable: tensors → a tensor, or nested containers of them. It is given copies, and may write into them.
+    inputs
+        Its arguments: a tensor, or a tuple of tensors, nested containers of them and anything else. What requires a
+        gradient is checked; the rest is held constant.
+    claimed
+        Another backward pass to check, in place of autograd's: a callable of the arguments and, last, the cotangent
+        (in the structure of the function's answer) that returns the gradients of what requires one: a tensor, a
+        sequence in their order, or a dict by their names.
+    modes
+        "rev" for the backward pass, "fwd" for forward mode (``jvp``); a function without rules for the latter gets a
+        note, unless it is asked for alone.
+    order
+        2 checks the derivative of the backward pass, too: double backward, along cotangents of its own.
+    tolerance
+        Largest acceptable relative difference ‖A − J‖ / (‖A‖ + ‖J‖) of each pair output × input, in the Frobenius norm.
+        None chooses it by precision (1e-7 in float64, 1e-3 in float32, 1e-2 in float16, 1e-1 in bfloat16) and raises
+        it, up to 1e-2 (2e-1), to what the measured noise can resolve.
+    confidence
+        Probability, over the directions and cotangents drawn, with which a verdict holds.
+    strategy
+        "certificate": a few random lines, a dozen calls of the function. "coordinates": every column of the Jacobian.
+        "auto": the lines, and every column too where there are few.
+    budget
+        Hard limit on calls of the function, for each mode and order; None for 1000 ("coordinates": whatever it takes).
+    seed
+        Of the directions and cotangents; None for a fresh one, which the report records.
+    only, exclude
+        Patterns of the names of inputs to check, or to hold constant. Names are those of the function's parameters.
+    replay_rng
+        Put the global random generators back before each call, so that dropout draws the same mask each time.
+    observer
+        Called with an event record at each evaluation.
+
+    Returns
+    -------
+    Report
+        Whatever the verdict; its blocks are the pairs "output × input". The worst one of the modes and orders, the
+        others in its notes. The random generators, the inputs and their ``.grad`` are as before.
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands: no input that requires a gradient, no path from the output to an
+        input, a double backward through a function that can be differentiated once.
+    EvaluationError
+        Where the function cannot be evaluated at the point itself.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.tensor([0.1, 0.7], dtype=torch.float64, requires_grad=True)
+    >>> check(torch.sin, x, seed=0).verdict.name
+    'CORRECT'
+    """
+    _validate(function, modes, order)
+    options = {
+        "tolerance": tolerance,
+        "confidence": confidence,
+        "strategy": strategy,
+        "budget": budget,
+        "seed": secrets.randbits(32) if seed is None else seed,
+        "only": only,
+        "exclude": exclude,
+        "observer": observer,
+    }
+    generators = Generators()
+    try:
+        return _Check(function, inputs, claimed, options, generators if replay_rng else None).run(modes, order)
+    finally:
+        generators.restore()
+
+
+def assert_function(
+    function: Callable[..., Any], inputs: Any, *, inconclusive: Inconclusive = "raise", **options: Any
+) -> Report:
+    """Assert what `check` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    function, inputs
+        As for `check`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check`.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check, function, inputs, **options)
+
+
+def _validate(function: Any, modes: Sequence[str], order: int) -> None:
+    if not callable(function):
+        raise UsageError(f"function is {type(function).__name__}", remedy="Give a callable of tensors")
+    if not modes or isinstance(modes, str) or not set(modes) <= {"rev", "fwd"}:
+        raise UsageError(f"modes is {modes!r}", remedy='Give ("rev",), ("fwd",) or ("rev", "fwd")')
+    if order not in {1, 2}:
+        raise UsageError(f"order is {order!r}", remedy="Give 1, or 2 for the derivative of the backward pass, too")
+
+
+class _Check:
+    """One function at one point, in all its modes and orders."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        inputs: Any,
+        claimed: Callable[..., Any] | None,
+        options: dict[str, Any],
+        replayed: Generators | None,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.inputs = Inputs(function, inputs)
+        self.function = function
+        self.claimed = claimed
+        self.options = options
+        self.replayed = replayed
+        self.notes = list(self.inputs.notes)
+
+    def values(self, values: Sequence[Any]) -> Any:
+        """Call the user's function."""
+        if self.replayed is not None:
+            self.replayed.restore()
+        return self.inputs.call(self.function, values)
+
+    def run(self, modes: Sequence[Mode], order: int) -> Report:
+        """Check every mode and order."""
+        before = Generators() if self.replayed is None else None
+        graph = Graph(self.values, self.inputs.point)
+        evaluator = Evaluator(self.values, graph)
+        if before is not None and before.moved():
+            difference = evaluator.difference_from_graph()
+            if difference > 0:
+                return random_report(graph, difference, self.options, evaluations=2, notes=self.notes)
+        parts = []
+        for mode in modes:
+            report = (
+                self.reverse(graph, evaluator)
+                if mode == "rev"
+                else self.forward(graph, evaluator, alone=len(modes) == 1)
+            )
+            if report is not None:
+                parts.append((LABELS[mode], report))
+        if order == 2:
+            parts.append(("second order", self.second(graph)))
+        if graph.left_out:
+            self.notes.append(f"Outputs left out, because they have no derivative: {', '.join(graph.left_out)}.")
+        if graph.written:
+            self.notes.append(f"The function writes into {', '.join(graph.written)}; it was given copies.")
+        if graph.unreached:
+            self.notes.append(
+                f"Autograd knows of no path to {', '.join(sorted(graph.unreached))}: its gradient counts as zero."
+            )
+        self.notes += evaluator.notes
+        report = worst_of(parts, "torch.check", self.notes)
+        return replace(report, evaluations=report.evaluations + 1, seconds=time.perf_counter() - self.started)
+
+    def reverse(self, graph: Graph, evaluator: Evaluator) -> Report:
+        """Check the backward pass, or the one that was given."""
+        pull = graph.pull if self.claimed is None else self.given_pull(graph)
+        return _map_report("check_vjp", evaluator, lambda _, u: pull(u), graph, self.options)
+
+    def forward(self, graph: Graph, evaluator: Evaluator, *, alone: bool) -> Report | None:
+        """Check forward mode, where there is one."""
+        try:
+            push(
+                self.values,
+                graph,
+                Named({n: torch.zeros_like(x) for n, x in zip(graph.names, graph.leaves, strict=True)}),
+            )
+        except (NotImplementedError, RuntimeError) as error:
+            if alone:
+                raise UsageError(
+                    f"{type(error).__name__}: {_first_line(error)}",
+                    where="forward mode",
+                    meaning="The function cannot be differentiated in forward mode",
+                    remedy='Give the custom function a jvp, or check modes=("rev",)',
+                ) from error
+            self.notes.append(f"Forward mode was not checked: {_first_line(error)}")
+            return None
+        options = {name: value for name, value in self.options.items() if name != "convention"}
+        return _map_report("check_jvp", evaluator, lambda _, v: push(self.values, graph, v), graph, options)
+
+    def second(self, graph: Graph) -> Report:
+        """Check the derivative of the backward pass."""
+        function, point = derivative_of(self.values, graph)
+        try:
+            second = Graph(function, point)
+            zeros = Named({n: torch.zeros_like(o) for n, o in zip(second.output_names, second.outputs, strict=True)})
+            second.pull(zeros)
+        except RuntimeError as error:
+            raise UsageError(
+                f"RuntimeError: {_first_line(error)}",
+                where="order=2",
+                meaning="The backward pass cannot be differentiated itself",
+                remedy="Write it in differentiable operations, without @once_differentiable, or check order=1 only",
+            ) from error
+        options = {**self.options, "only": None, "exclude": None}
+        report = _map_report("check_vjp", Evaluator(function, second), lambda _, u: second.pull(u), second, options)
+        return replace(report, evaluations=report.evaluations + 1)
+
+    def given_pull(self, graph: Graph) -> Callable[[Named], Named]:
+        """Return the user's backward pass as products by name."""
+        claimed = self.claimed
+        assert claimed is not None  # noqa: S101  # else autograd's own is checked
+
+        def pull(cotangents: Named) -> Named:
+            cotangent = next(iter(cotangents.values())) if len(cotangents) == 1 else tuple(cotangents.values())
+            values = [ADAPTER.copy(leaf) for leaf in graph.leaves]
+            return _by_name(
+                self.inputs.call(lambda *arguments: claimed(*arguments, cotangent), values),
+                graph.names,
+            )
+
+        return pull
+
+
+LABELS: Final = {"rev": "reverse mode", "fwd": "forward mode"}
+
+
+class Evaluator:
+    """The function as the numerics see it: its differentiable outputs, without a graph where that changes nothing."""
+
+    def __init__(self, function: Callable[[Sequence[Any]], Any], graph: Graph) -> None:
+        self.function = function
+        self.graph = graph
+        self.with_gradients = False
+        self.compared = False
+        self.notes: list[str] = []
+
+    def __call__(self, point: Named) -> Named:
+        """Return the outputs at a point."""
+        values = list(point.values())
+        if self.graph.written:
+            values = [ADAPTER.copy(value) for value in values]
+        if not self.compared:
+            self.compared = True
+            return self.first(values)
+        return self.once(values)
+
+    def once(self, values: Sequence[Any]) -> Named:
+        """Evaluate."""
+        if self.with_gradients:
+            with torch.enable_grad():
+                tracked = [value.requires_grad_() for value in values]
+                return self.graph.values(self.function([value.clone() for value in tracked]))
+        with torch.no_grad():
+            return self.graph.values(self.function(values))
+
+    def first(self, values: Sequence[Any]) -> Named:
+        """Evaluate at the point itself, and see that the value is the one that autograd has differentiated."""
+        copies = [ADAPTER.copy(value) for value in values]
+        try:
+            found = self.once(values)
+        except Exception:
+            self.with_gradients = True  # it differentiates something itself
+            return self.once(copies)
+        if self.distance(found) == 0:
+            return found
+        self.with_gradients = True
+        again = self.once(copies)
+        if self.distance(again) > 0:  # noisy in both ways: that will be measured
+            self.with_gradients = False
+            return found
+        self.notes.append(
+            f"The function's value differs with and without gradients enabled (by {self.distance(found):.1e}, relatively): it was evaluated with them, as autograd did."
+        )
+        return again
+
+    def difference_from_graph(self) -> float:
+        """Evaluate at the point itself once more; return by how much it differs from what autograd has seen."""
+        return self.distance(self.once([ADAPTER.copy(leaf) for leaf in self.graph.leaves]))
+
+    def distance(self, found: Named) -> float:
+        """Return the largest relative distance to the outputs that autograd has differentiated; 0 for roundings."""
+        largest = 0.0
+        for output, value in zip(self.graph.outputs, found.values(), strict=True):
+            one, two = _plain(output), _plain(value)
+            if one.shape != two.shape or not one.size:
+                continue
+            both = np.isfinite(one) & np.isfinite(two)
+            size = float(np.max(np.abs(one[both]), initial=0.0))
+            off = float(np.max(np.abs(one[both] - two[both]), initial=0.0))
+            dtype = ADAPTER.describe(
+                torch.view_as_real(output.detach().resolve_conj()) if output.is_complex() else output
+            )[1]
+            if off > SAME * UNIT_ROUNDOFF[dtype] * size:
+                largest = max(largest, off / size)
+        return largest
+
+
+def _plain(tensor: torch.Tensor) -> Any:
+    pairs = ADAPTER.pairs(tensor)
+    return ADAPTER.flat_view(tensor if pairs is None else pairs)
+
+
+def _map_report(
+    verb: str, evaluator: Evaluator, claim: Callable[[Any, Any], Any], graph: Graph, options: dict[str, Any]
+) -> Report:
+    point = Named(zip(graph.names, (leaf.detach() for leaf in graph.leaves), strict=True))
+    return MapCheck(make_task(verb, evaluator, claim, point, options)).run()
+
+
+def _by_name(answer: Any, names: Sequence[str]) -> Named:
+    """Return gradients by the names of the inputs that they belong to."""
+    if isinstance(answer, torch.Tensor):
+        answer = (answer,)
+    if isinstance(answer, dict) and set(answer) == set(names):
+        return Named({name: answer[name] for name in names})
+    _, gradients, _ = flatten(answer, what="claimed gradients", none_is_leaf=True)
+    if len(gradients) != len(names):
+        raise UsageError(
+            f"{len(gradients)} gradients, for {len(names)} inputs that require one",
+            where="claimed(*inputs, cotangent)",
+            meaning=f"They belong to {', '.join(names)}, in this order",
+            remedy="Return one gradient for each of them",
+        )
+    return Named(zip(names, gradients, strict=True))
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else "no message"

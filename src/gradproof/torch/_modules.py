@@ -1,0 +1,398 @@
+"""`check_module`: every parameter of a module by its name, with everything left as it was."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradproof._assertions import Inconclusive, asserted
+from gradproof._blocks import choose
+from gradproof._check import check_gradient
+from gradproof._containers import Named
+from gradproof._errors import CostRaised, EmptyProblem, NotDifferentiable, NotScalar, UsageError
+from gradproof._events import Observer
+from gradproof._problem import Problem
+from gradproof._results import BlockResult, Reason, Report, Verdict
+from gradproof._settings import DEFAULT_CONFIDENCE, DEFAULT_TOLERANCES, Strategy
+from gradproof.adapters import kind_of
+from gradproof.adapters._torch import ADAPTER
+from gradproof.torch._borrowed import Borrowed
+from gradproof.torch._randomness import Generators
+from gradproof.torch._reports import UNKNOWN, random
+
+SAME = 1e-12
+"""Relative difference of two values of a cost up to which they are the same, whatever the precision."""
+
+
+def check_module(
+    module: torch.nn.Module,
+    cost: Callable[[Any], Any],
+    *,
+    claimed: Mapping[str, torch.Tensor] | None = None,
+    tolerance: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    strategy: Strategy = "auto",
+    budget: int | None = None,
+    seed: int | None = None,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    replay_rng: bool = False,
+    observer: Observer | None = None,
+) -> Report:
+    """Check the gradient of a cost with respect to every parameter of a module.
+
+    Parameters
+    ----------
+    module
+        Any `torch.nn.Module`. Its parameters, buffers, training mode, hooks and ``.grad`` are afterwards as before.
+    cost
+        Callable: module → a real 0-d tensor, for instance ``lambda module: loss(module(inputs), targets)``.
+    claimed
+        The gradient to check, by the parameters' names, for instance what ``.grad`` holds; None for autograd's own.
+    tolerance, confidence, strategy, budget, seed, observer
+        As for `gradproof.check_gradient`.
+    only, exclude
+        Patterns of parameters' dotted names to check, or to hold constant; either name of a tied parameter will do.
+    replay_rng
+        Put the global random generators back before each call, so that dropout draws the same mask each time.
+
+    Returns
+    -------
+    Report
+        Whatever the verdict; its blocks are the parameters. Frozen and unused ones are named in its notes; a tied one
+        counts once, under both names.
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands: no parameter that requires a gradient, a cost that is no real 0-d
+        tensor, or has no path to any parameter.
+    EvaluationError
+        Where the cost cannot be evaluated.
+
+    Examples
+    --------
+    >>> import torch
+    >>> module = torch.nn.Linear(3, 2, dtype=torch.float64)
+    >>> x = torch.ones(4, 3, dtype=torch.float64)
+    >>> check_module(module, lambda module: module(x).square().mean(), seed=0).verdict.name
+    'CORRECT'
+    """
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError(f"module is {kind_of(module)}", remedy="Give a torch.nn.Module")
+    if not callable(cost):
+        raise UsageError(
+            f"cost is {kind_of(cost)}",
+            remedy="Give a function of the module, for instance lambda module: loss(module(inputs), targets)",
+        )
+    options: dict[str, Any] = {
+        "tolerance": tolerance,
+        "confidence": confidence,
+        "strategy": strategy,
+        "budget": budget,
+        "seed": secrets.randbits(32) if seed is None else seed,
+        "observer": observer,
+    }
+    started = time.perf_counter()
+    parameters = Parameters(module, only, exclude)
+    generators = Generators()
+    with Borrowed(module) as borrowed:
+        try:
+            report = _check(parameters, borrowed, cost, claimed, options, generators if replay_rng else None)
+        finally:
+            generators.restore()
+    return replace(report, verb="torch.check_module", seconds=time.perf_counter() - started)
+
+
+def assert_module(
+    module: torch.nn.Module, cost: Callable[[Any], Any], *, inconclusive: Inconclusive = "raise", **options: Any
+) -> Report:
+    """Assert what `check_module` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    module, cost
+        As for `check_module`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check_module`.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check_module, module, cost, **options)
+
+
+class Parameters:
+    """The parameters of a module: each once, under all of its names.
+
+    Parameters
+    ----------
+    module
+        Whose.
+    only, exclude
+        Patterns of names.
+    """
+
+    def __init__(
+        self, module: torch.nn.Module, only: str | Sequence[str] | None, exclude: str | Sequence[str] | None
+    ) -> None:
+        aliases: dict[int, list[str]] = {}
+        tensors: dict[int, torch.nn.Parameter] = {}
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            _refuse_uninitialised(name, parameter)
+            aliases.setdefault(id(parameter), []).append(name)
+            tensors[id(parameter)] = parameter
+        names = [(name, key) for key, own in aliases.items() for name in own]
+        chosen = {names[k][1] for k in choose([name for name, _ in names], only, exclude)} if names else set[int]()
+        if exclude is not None:  # either name excludes a tied parameter
+            kept = set(choose([name for name, _ in names], None, exclude))
+            chosen -= {key for k, (_, key) in enumerate(names) if k not in kept}
+        trained = [key for key in tensors if tensors[key].requires_grad]
+        self.checked = {
+            " = ".join(aliases[key]): tensors[key] for key in trained if key in chosen and tensors[key].numel()
+        }
+        self.frozen = [" = ".join(aliases[key]) for key in tensors if not tensors[key].requires_grad]
+        self.left_out = tuple(
+            " = ".join(aliases[key]) for key in trained if key not in chosen or not tensors[key].numel()
+        )
+        if not self.checked:
+            raise _nothing_to_check(self, only, exclude)
+
+    def notes(self, unused: Sequence[str]) -> list[str]:
+        """Say which parameters are tied, frozen, unused."""
+        tied = [name for name in self.checked if " = " in name]
+        found = []
+        if tied:
+            found.append(f"One tensor under several names, counted once: {', '.join(tied)}.")
+        if self.frozen:
+            found.append(f"Frozen, and so held constant: {_listed(self.frozen)}.")
+        if unused:
+            found.append(
+                f"Unused by this cost, as far as autograd knows: {_listed(unused)}; their gradient counts as zero."
+            )
+        return found
+
+
+def _refuse_uninitialised(name: str, parameter: Any) -> None:
+    if isinstance(parameter, torch.nn.UninitializedParameter):
+        raise UsageError(
+            "it is not initialised yet",
+            where=name,
+            meaning="A lazy module makes its parameters in its first call",
+            remedy="Call the module once before it is checked",
+        )
+
+
+def _nothing_to_check(
+    parameters: Parameters, only: str | Sequence[str] | None, exclude: str | Sequence[str] | None
+) -> EmptyProblem:
+    if parameters.left_out:
+        given = " and ".join(f"{k}={v!r}" for k, v in (("only", only), ("exclude", exclude)) if v is not None)
+        meaning = f"With {given or 'empty parameters only'} nothing is left of {_listed(parameters.left_out)}"
+        return EmptyProblem("no parameter is left to check", meaning=meaning, remedy="Give other patterns")
+    if parameters.frozen:
+        return EmptyProblem(
+            "no parameter requires a gradient",
+            meaning=f"All are frozen: {_listed(parameters.frozen)}",
+            remedy="Unfreeze what is to be checked: parameter.requires_grad_(True)",
+        )
+    return EmptyProblem(
+        "the module has no parameter", remedy="Check a function of its inputs with gradproof.torch.check"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+class ModuleCost:
+    """The cost as a function of the parameters' values, which it puts into the module for the time of the call."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        borrowed: Borrowed,
+        cost: Callable[[Any], Any],
+        replayed: Generators | None,
+    ) -> None:
+        self.parameters = list(parameters.checked.values())
+        self.borrowed = borrowed
+        self.cost = cost
+        self.replayed = replayed
+        self.with_gradients = False
+
+    def __call__(self, point: Named) -> Any:
+        """Return the cost at a point."""
+        with (
+            self.borrowed.displaced(self.parameters, list(point.values())),
+            torch.set_grad_enabled(self.with_gradients),
+        ):
+            answer = self.call()
+            return answer.detach() if isinstance(answer, torch.Tensor) else answer
+
+    def call(self) -> Any:
+        """Call the user's cost as things stand."""
+        if self.replayed is not None:
+            self.replayed.restore()
+        return self.cost(self.borrowed.module)
+
+
+def _check(
+    parameters: Parameters,
+    borrowed: Borrowed,
+    cost: Callable[[Any], Any],
+    claimed: Mapping[str, torch.Tensor] | None,
+    options: dict[str, Any],
+    replayed: Generators | None,
+) -> Report:
+    evaluate = ModuleCost(parameters, borrowed, cost, replayed)
+    before = Generators() if replayed is None else None
+    value, gradients, unused = _gradient(parameters, borrowed, evaluate)
+    notes = parameters.notes(unused)
+    point = Named({name: ADAPTER.copy(parameter) for name, parameter in parameters.checked.items()})
+    if before is not None and before.moved():
+        difference = _relative(evaluate(point), value)
+        if difference > 0:
+            blocks = [_random_block(name, parameter, options) for name, parameter in parameters.checked.items()]
+            return random(
+                blocks,
+                difference,
+                options,
+                evaluations=2,
+                notes=notes,
+                verb="torch.check_module",
+                subject="cost",
+                cost=float(value),
+            )
+    notes += _choose_grad_mode(evaluate, point, value)
+    claim: Any = gradients if claimed is None else _given(claimed, parameters)
+    report = check_gradient(Problem(evaluate, point, claim), **options)
+    return replace(
+        report,
+        notes=(*notes, *report.notes),
+        skipped=(*parameters.left_out, *report.skipped),
+        evaluations=report.evaluations + 2,
+    )
+
+
+def _gradient(
+    parameters: Parameters, borrowed: Borrowed, evaluate: ModuleCost
+) -> tuple[torch.Tensor, Named, list[str]]:
+    """Return the cost, autograd's gradient of it, and the names of what it does not reach.
+
+    Raises
+    ------
+    CostRaised, NotScalar, NotDifferentiable
+    """
+    tensors = list(parameters.checked.values())
+    mode = "training" if borrowed.module.training else "evaluation"
+    with borrowed.displaced([], []), torch.enable_grad():
+        try:
+            answer = evaluate.call()
+        except Exception as error:
+            raise CostRaised(
+                f"{type(error).__name__}: {error}",
+                where=f"cost(module), the module in {mode} mode",
+                meaning="The cost cannot be evaluated at the parameters themselves",
+                remedy=f"Call cost(module) once by hand, in the same mode ({'module.train()' if mode == 'training' else 'module.eval()'})",
+            ) from error
+        try:
+            ADAPTER.scalar(answer)
+        except TypeError as error:
+            raise NotScalar(
+                f"the cost returns {error}",
+                where="cost(module)",
+                meaning="A gradient is checked against one real number",
+                remedy="Does the cost lack a return statement?"
+                if answer is None
+                else "Return a 0-d tensor, for instance a mean or a sum",
+            ) from None
+        if not isinstance(answer, torch.Tensor) or not answer.requires_grad:
+            raise NotDifferentiable(
+                f"no path from the cost to {_listed([repr(name) for name in parameters.checked])}",
+                where="cost(module)",
+                meaning="A Python number has no path back to the parameters"
+                if not isinstance(answer, torch.Tensor)
+                else "Autograd records nothing between them: the cost does not require a gradient",
+                remedy="Look for .detach(), .data, .numpy(), .item() or torch.no_grad() within the cost and the module",
+            )
+        found = torch.autograd.grad(answer, tensors, allow_unused=True)
+    unused = [name for name, gradient in zip(parameters.checked, found, strict=True) if gradient is None]
+    gradients = Named(
+        {
+            name: torch.zeros_like(tensor) if gradient is None else gradient
+            for (name, tensor), gradient in zip(parameters.checked.items(), found, strict=True)
+        }
+    )
+    return answer.detach(), gradients, unused
+
+
+def _choose_grad_mode(evaluate: ModuleCost, point: Named, value: torch.Tensor) -> list[str]:
+    """Evaluate without a graph where that gives the value which autograd has differentiated; else with one."""
+    try:
+        off = _relative(evaluate(point), value)
+    except Exception:
+        evaluate.with_gradients = True  # it differentiates something itself
+        return []
+    if off == 0:
+        return []
+    evaluate.with_gradients = True
+    if _relative(evaluate(point), value) == 0:
+        return [
+            f"The cost differs with and without gradients enabled (by {off:.1e}, relatively): it was evaluated with them, as autograd did."
+        ]
+    evaluate.with_gradients = False
+    return []
+
+
+def _relative(one: Any, two: Any) -> float:
+    a, b = float(one), float(two)
+    size = max(abs(a), abs(b))
+    dtype = ADAPTER.describe(two)[1]
+    off = abs(a - b) / size if size > 0 and np.isfinite(a - b) else 0.0
+    return off if off > max(SAME, DEFAULT_TOLERANCES[dtype] * 1e-2) else 0.0
+
+
+def _given(claimed: Mapping[str, torch.Tensor], parameters: Parameters) -> Named:
+    """Return the user's gradients by the names of the blocks; either name of a tied parameter will do."""
+    found = {}
+    for name in parameters.checked:
+        given = next((claimed[alias] for alias in name.split(" = ") if claimed.get(alias) is not None), None)
+        if given is None:
+            raise UsageError(
+                f"no gradient is claimed for {name}",
+                where="claimed",
+                meaning=f"It has {_listed(list(claimed)) or 'nothing'}",
+                remedy=f"Give a tensor for each parameter (zeros where there is no dependence), or exclude={name.split(' = ')[0]!r}",
+            )
+        found[name] = given
+    return Named(found)
+
+
+def _random_block(name: str, parameter: torch.Tensor, options: dict[str, Any]) -> BlockResult:
+    dtype = ADAPTER.describe(parameter)[1]
+    return BlockResult(
+        name=name,
+        shape=tuple(parameter.shape),
+        dtype=dtype,
+        verdict=Verdict.INCONCLUSIVE,
+        difference=UNKNOWN,
+        resolution=1.0,
+        tolerance=options["tolerance"] or DEFAULT_TOLERANCES[dtype],
+        reason=Reason.RANDOM,
+    )
