@@ -112,14 +112,14 @@ def first_line(
         return estimate, None
     noise, _ = pool.level(table.reading.floor)
     fourth, fifth = table.reading.derivatives()[3:5]  # already times h⁴ and h⁵
-    fifth = max(float(fifth), 0.5 * noise)  # what the noise may hide
+    fifth = max(fifth, 0.5 * noise)  # what the noise may hide
     ratio = min(0.6 * (7.1 * noise / fifth) ** 0.2, 1.5) if fifth > 0 else 1.5
     step = shorten_mantissa(ratio * table.step)
     truncation = 3 * ratio**5 * fifth / 30 / step
     d = table.reading.derivatives()
-    falls = [float(late / early) for early, late in ((d[1], d[3]), (d[2], d[4])) if early > 0]
+    falls = [late / early for early, late in ((d[1], d[3]), (d[2], d[4])) if early > 0]
     rate = min(max(falls, default=0.0), 1.0) * ratio**2
-    return estimate, Calibration(step, truncation, float(fourth) * ratio**4, rate)
+    return estimate, Calibration(step, truncation, fourth * ratio**4, rate)
 
 
 def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero: bool = True) -> Estimate:

@@ -10,6 +10,7 @@ the noise, and its coefficients are its degrees of freedom. The idea is the diff
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -60,12 +61,17 @@ def interpolation_weights() -> FloatArray:
 
 
 @lru_cache(maxsize=1)
-def _leading() -> FloatArray:
+def leading_coefficients() -> tuple[float, ...]:
     """Return c_k of φ(t) = (t/h)ᵏ/k!, for k = 1 … 6."""
     grid = np.arange(POINTS, dtype=float) - (POINTS - 1) / 2
     monomials = [grid**k / math.factorial(k) for k in range(1, POINTS)]
     leading: FloatArray = np.abs(np.einsum("kp,kp->k", gram_polynomials()[1:], np.array(monomials)))
-    return leading
+    return tuple(leading.tolist())
+
+
+def root_mean_square(values: Sequence[float]) -> float:
+    """Return the root mean square of a few numbers."""
+    return math.hypot(*values) / math.sqrt(len(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +114,9 @@ class Reading:
         """The plateau lies far above rounding: noise, a kink, or a step that is far too long."""
         return not self.falls and self.noise > self.suspicious
 
-    def derivatives(self) -> FloatArray:
+    def derivatives(self) -> tuple[float, ...]:
         """Return h|φ′|, h²|φ″|, … h⁶|φ⁽⁶⁾| as far as the coefficients show them."""
-        result: FloatArray = np.array(self.coefficients) / _leading()
-        return result
+        return tuple(c / one for c, one in zip(self.coefficients, leading_coefficients(), strict=True))
 
     def room(self) -> float:
         """Return the factor by which the step may be lengthened until degree 6 rises out of the noise.
@@ -166,15 +171,16 @@ def read_table(
     -------
     Reading
     """
-    coefficients = np.abs(gram_polynomials() @ values)[1:]
-    stuck = int(np.count_nonzero(np.diff(values if changes is None else changes) == 0)) >= (POINTS - 1) // 2
+    coefficients = np.abs(gram_polynomials() @ values).tolist()[1:]
+    moves = values if changes is None else changes
+    stuck = POINTS - 1 - np.count_nonzero(moves[1:] - moves[:-1]) >= (POINTS - 1) // 2
     # A uniform error of ±q/2 has the standard deviation q/√12.
     floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
     roundoff = max(unit_roundoff, parameter_roundoff)
     far = FAR_ABOVE_ROUNDING if roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION
     suspicious = max(far * roundoff * (magnitude + sensitivity), granularity)
     plateau, noise, degrees = _plateau(coefficients, floor)
-    return Reading(tuple(float(c) for c in coefficients), plateau, noise, degrees, floor, suspicious, stuck)
+    return Reading(tuple(coefficients), plateau, noise, degrees, floor, suspicious, stuck)
 
 
 def roughness(values: FloatArray) -> float:
@@ -182,7 +188,7 @@ def roughness(values: FloatArray) -> float:
     return float(np.mean(np.abs(gram_polynomials()[3:] @ values)))
 
 
-def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]:
+def _plateau(coefficients: list[float], floor: float) -> tuple[int, float, float]:
     """Find where the coefficients stop falling; return that degree, the noise and its degrees of freedom.
 
     The tail from a degree on is noise where none of its coefficients stands out from the later ones. An odd or an even
@@ -190,18 +196,24 @@ def _plateau(coefficients: FloatArray, floor: float) -> tuple[int, float, float]
     """
     for start in range(1, POINTS - 1):
         tail = coefficients[start - 1 :]
-        later = [max(math.sqrt(float(np.mean(tail[k:] ** 2))), floor) for k in range(1, len(tail))]
-        alike = len(tail) > 2 or tail[-1] <= STANDS_OUT * max(float(tail[0]), floor)  # else an even function's
-        if alike and all(c <= STANDS_OUT * level for c, level in zip(tail, later, strict=False)):
+        alike = len(tail) > 2 or tail[-1] <= STANDS_OUT * max(tail[0], floor)  # else an even function's
+        if alike and none_stands_out(tail, floor):
             # A tail that does not reach back to degree 1 was picked for being small: that costs a degree of freedom.
             degrees = len(tail) - (start > 1)
-            return start, max(math.sqrt(float(np.mean(tail**2))), floor), float(max(degrees, 1))
-    first, middle, last = (float(np.max(pair)) for pair in coefficients.reshape(3, 2))
+            return start, max(root_mean_square(tail), floor), float(max(degrees, 1))
+    first, middle, last = (max(coefficients[k : k + 2]) for k in (0, 2, 4))
     if middle > first or last > middle / 2:
         tail = coefficients[2:]  # falls at its very end only, by accident
-        return 3, max(math.sqrt(float(np.mean(tail**2))), floor), float(len(tail))
-    end = float(coefficients[-1])
+        return 3, max(root_mean_square(tail), floor), float(len(tail))
+    end = coefficients[-1]
     return (POINTS - 1 if end <= STANDS_OUT * floor else POINTS), max(end, floor), 1.0
+
+
+def none_stands_out(tail: Sequence[float], floor: float) -> bool:
+    """Say whether no coefficient stands out from the later ones."""
+    return all(
+        c <= STANDS_OUT * floor or c <= STANDS_OUT * root_mean_square(tail[k:]) for k, c in enumerate(tail[:-1], 1)
+    )
 
 
 def granularity_of(values: FloatArray, unit_roundoff: float) -> float:

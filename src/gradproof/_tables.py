@@ -27,6 +27,11 @@ FORWARD_6: Final = np.array([-147, 360, -450, 400, -225, 72, -10]) / 60
 FORWARD_5: Final = np.array([-137, 300, -300, 200, -75, 12, 0]) / 60
 FORWARD_4: Final = np.array([-25, 48, -36, 16, -3, 0, 0]) / 12
 """Weights of Lagrange's interpolation formulas on seven values (Fornberg, Math. Comp. 51 (1988) 699)."""
+CENTRAL: Final = np.array([CENTRAL_6, CENTRAL_4, CENTRAL_2])
+FORWARD: Final = np.array([FORWARD_6, FORWARD_5, FORWARD_4])
+"""The best formula, the next and the one after."""
+AMPLIFICATION: Final = math.sqrt(float(CENTRAL_6 @ CENTRAL_6)), math.sqrt(float(FORWARD_6 @ FORWARD_6))
+"""Standard deviation of the best formula's error, over noise/step: in the middle and at the end."""
 
 
 class Line(Protocol):
@@ -75,21 +80,17 @@ class Table:
     reading: Reading
     side: int = 0
 
-    @property
-    def formulas(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Weights of the best formula, the next and the one after."""
-        return (CENTRAL_6, CENTRAL_4, CENTRAL_2) if self.side == 0 else (FORWARD_6, FORWARD_5, FORWARD_4)
-
     def derivatives(self) -> tuple[float, float, float]:
         """Return the three formulas' derivatives, best first."""
+        formulas = CENTRAL if self.side == 0 else FORWARD
         sign = self.side or 1
-        best, next_, third = (sign * float(w @ self.values) / self.step for w in self.formulas)
-        return best, next_, third
+        best, next_, third = (formulas @ self.values).tolist()
+        return sign * best / self.step, sign * next_ / self.step, sign * third / self.step
 
     @property
     def amplification(self) -> float:
         """Standard deviation of the best formula's error, over noise/step."""
-        return float(np.linalg.norm(self.formulas[0]))
+        return AMPLIFICATION[0 if self.side == 0 else 1]
 
     def truncation(self) -> float:
         """Bound the best formula's truncation error, h⁶φ⁽⁷⁾/140 in the middle and h⁶φ⁽⁷⁾/7 at the end.
@@ -103,11 +104,11 @@ class Table:
         d = self.reading.derivatives()
         # Not the first: where a claim is taken off, what is left of φ′ says nothing of how the derivatives fall.
         pairs = [(d[1], d[3]), (d[2], d[4])] + ([(d[3], d[5])] if plateau == POINTS else [])
-        rate = max((float(late / early) for early, late in pairs if early > 0), default=1.0)
+        rate = max((late / early for early, late in pairs if early > 0), default=1.0)
         if rate > SLOW:
             best, next_, _ = self.derivatives()
             return 10 * abs(best - next_)
-        fifth = max(float(d[4]), math.sqrt(float(d[3] * d[5])))
+        fifth = max(d[4], math.sqrt(d[3] * d[5]))
         return 30 * rate * fifth / self.step / (140 if self.side == 0 else 7)
 
 

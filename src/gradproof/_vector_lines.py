@@ -17,11 +17,21 @@ import numpy as np
 from gradproof._differences import first_line
 from gradproof._directions import FloatArray
 from gradproof._map_engine import Components, MapEngine, Moved
-from gradproof._noise import FAR_ABOVE_ROUNDING, POINTS, PRIOR_DEGREES, STANDS_OUT, Pool, gram_polynomials
+from gradproof._noise import (
+    FAR_ABOVE_ROUNDING,
+    POINTS,
+    PRIOR_DEGREES,
+    STANDS_OUT,
+    Pool,
+    gram_polynomials,
+    leading_coefficients,
+    none_stands_out,
+    root_mean_square,
+)
 from gradproof._results import Estimate
 from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import within
-from gradproof._tables import CENTRAL_4, CENTRAL_6, FORWARD_5, FORWARD_6, SLOW, shorten_mantissa
+from gradproof._tables import AMPLIFICATION, CENTRAL_4, CENTRAL_6, FORWARD_5, FORWARD_6, SLOW, shorten_mantissa
 
 View = Callable[[Moved, float], tuple[FloatArray, FloatArray]]
 """From a displaced evaluation at t: the discrepancies, and the size of what was rounded on the way, per component."""
@@ -100,7 +110,7 @@ class Projection:
             if t not in self.roundings:
                 self.asked += 1
             found = self.line.at(t)
-            self.roundings[t] = 0.0 if found is None else float(np.linalg.norm(self.weights * found[1]))
+            self.roundings[t] = 0.0 if found is None else norm(self.weights * found[1])
             result.append(math.nan if found is None else float(self.weights @ found[0]))
         return np.array(result)
 
@@ -286,15 +296,16 @@ class LineReader:
         for pool, block, rows in zip(self.noise, reading.blocks, self.rows, strict=True):
             if pool.degrees > 0 and block.noise > UNUSUAL * pool.level(0.0)[0]:
                 return True
-            floor = 0.5 * self.roundoff * float(np.linalg.norm(reading.rounding[rows]))
-            if pool.degrees == 0 and block.noise > FAR_ABOVE_ROUNDING * floor:
+            if pool.degrees == 0 and block.noise > FAR_ABOVE_ROUNDING * 0.5 * self.roundoff * norm(
+                reading.rounding[rows]
+            ):
                 return True
         return False
 
     def agree(self, one: LineReading, two: LineReading) -> bool:
         """Say whether two steps show the same derivative in every block."""
         for k, rows in enumerate(self.rows):
-            distance = float(np.linalg.norm(one.values[rows] - two.values[rows]))
+            distance = norm(one.values[rows] - two.values[rows])
             bar = sum(r.blocks[k].truncation + 10 * r.blocks[k].spread for r in (one, two))
             if not within(distance, bar):
                 return False
@@ -322,30 +333,33 @@ class LineReader:
 
     def read(self, line: VectorLine, step: float, side: int) -> LineReading | None:
         """Read seven values, one of which is zero by definition; None where the function fails at one of them."""
-        multiples = CENTRAL if side == 0 else tuple(side * k for k in range(1, POINTS))
-        found = []
-        for k in sorted(multiples, key=abs, reverse=True):  # the farthest first: it is the likeliest to fail
+        formula = FORMULAS[side]
+        found: dict[int, tuple[FloatArray, FloatArray]] = {}
+        for k in formula.farthest_first:  # the farthest is the likeliest to fail
             at = line.at(k * step)
             if at is None:
                 return None
-            found.append((k, at))
-        found.sort(key=lambda pair: pair[0] if side == 0 else abs(pair[0]))
-        values = np.stack([at[0] for _, at in found])
-        values = np.insert(values, 3 if side == 0 else 0, 0.0, axis=0)
-        rounding = np.max([at[1] for _, at in found], axis=0)
-        best, next_ = (CENTRAL_6, CENTRAL_4) if side == 0 else (side * FORWARD_6, side * FORWARD_5)
-        derivative = best @ values / step
-        correction = np.abs(derivative - next_ @ values / step)
-        coefficients = np.abs(gram_polynomials() @ values)[1:]
-        blocks = []
-        bars = np.empty(derivative.size)
-        amplification = float(np.linalg.norm(best))
-        for k, rows in enumerate(self.rows):
-            block, own = self._block(k, rows, coefficients, derivative, correction, rounding, step, side, amplification)
-            blocks.append(block)
-            bars[rows] = own
-        weights = tuple(float(w) / step for w in np.delete(best, 3 if side == 0 else 0))
-        return LineReading(derivative, bars, tuple(blocks), tuple(k * step for k, _ in found), weights, step, rounding)
+            found[k] = at
+        rows = [found[k] for k in formula.multiples]
+        values = np.array([at[0] for at in rows])
+        rounding = np.max([at[1] for at in rows], axis=0)
+        derivative, next_ = formula.weights @ values
+        derivative /= step
+        correction = np.abs(derivative - next_ / step)
+        coefficients = np.abs(formula.polynomials @ values)
+        blocks = [
+            self._block(k, own, coefficients, derivative, correction, rounding, step, side)
+            for k, own in enumerate(self.rows)
+        ]
+        return LineReading(
+            derivative,
+            np.concatenate([bars for _, bars in blocks]),
+            tuple(block for block, _ in blocks),
+            tuple(k * step for k in formula.multiples),
+            tuple(w / step for w in formula.weights[0].tolist()),
+            step,
+            rounding,
+        )
 
     def _block(
         self,
@@ -357,17 +371,17 @@ class LineReader:
         rounding: FloatArray,
         step: float,
         side: int,
-        amplification: float,
     ) -> tuple[BlockReading, FloatArray]:
-        own = coefficients[:, rows]
+        own, corrections = coefficients[:, rows], correction[rows]
         floors = 0.5 * self.roundoff * rounding[rows]
-        floor = float(np.linalg.norm(floors))
-        energies = np.linalg.norm(own, axis=1)
+        floor = norm(floors)
+        energies = np.sqrt(np.einsum("kp,kp->k", own, own)).tolist()
         start, shown, degrees = plateau(energies, floor)
         # Components of like noise each bring degrees of freedom of their own.
-        last = np.mean(own[3:] ** 2, axis=0)
-        spread_out = float(np.sum(last)) ** 2 / float(np.sum(last**2)) if np.any(last > 0) else float(last.size)
-        degrees *= max(spread_out, 1.0)
+        late = own[3:] * own[3:]
+        last = late.sum(axis=0)
+        total_last = float(last.sum())
+        degrees *= max(total_last * total_last / float(last @ last) if total_last > 0 else float(last.size), 1.0)
         pooled, total = self.noise[k].level(floor)
         noise = shown
         if shown <= UNUSUAL * pooled:
@@ -375,54 +389,87 @@ class LineReader:
             noise, total = max(math.sqrt((total * pooled**2 + degrees * shown**2) / both), floor), both
         else:
             total = degrees
-        truncation = block_truncation(energies, start, float(np.linalg.norm(correction[rows])), step, side)
+        truncation = block_truncation(energies, start, norm(corrections), step, side)
+        amplification = AMPLIFICATION[0 if side == 0 else 1]
         spread = amplification * noise / step
         # What a component shows by itself: its last coefficients, and a share of the block's noise.
-        share = noise / math.sqrt(max(rows.stop - rows.start, 1))
-        seen = np.sqrt(np.mean(own[max(start, 4) - 1 :] ** 2, axis=0)) if start < POINTS else np.zeros(own.shape[1])
-        single = np.maximum(np.maximum(seen, np.minimum(share, 10 * floors)), floors)
-        cut = np.where(np.max(own[4:], axis=0) > STANDS_OUT * np.maximum(floors, share), 10 * correction[rows], 0.0)
-        bars = cut + 10 * amplification * single / step + (truncation if truncation > 0 else 0.0)
-        size = float(np.linalg.norm(derivative[rows]))
-        return BlockReading(size, truncation, spread, total, shown, degrees), bars
+        share = noise / math.sqrt(max(last.size, 1))
+        single = np.maximum(np.minimum(share, 10 * floors), floors)
+        if start < POINTS:
+            seen = late[max(start, 4) - 4 :]
+            single = np.maximum(single, np.sqrt(seen.sum(axis=0) / len(seen)))
+        cut = np.maximum(own[4], own[5]) > STANDS_OUT * np.maximum(floors, share)
+        bars = np.where(cut, 10 * corrections, 0.0) + (10 * amplification / step) * single + max(truncation, 0.0)
+        return BlockReading(norm(derivative[rows]), truncation, spread, total, shown, degrees), bars
 
 
-def plateau(energies: FloatArray, floor: float) -> tuple[int, float, float]:
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """Seven values on one side of zero, or about it: what they are multiplied by; the one at zero itself is left out.
+
+    Parameters
+    ----------
+    multiples, farthest_first
+        Of the step, in two orders.
+    weights
+        Of the best formula and of the next.
+    polynomials
+        Of degree 1 … 6.
+    """
+
+    multiples: tuple[int, ...]
+    farthest_first: tuple[int, ...]
+    weights: FloatArray
+    polynomials: FloatArray
+
+
+def _formula(side: int) -> Formula:
+    multiples = CENTRAL if side == 0 else tuple(side * k for k in range(1, POINTS))
+    others = [k for k in range(POINTS) if k != (3 if side == 0 else 0)]
+    weights = np.array([CENTRAL_6, CENTRAL_4] if side == 0 else [side * FORWARD_6, side * FORWARD_5])
+    return Formula(
+        multiples,
+        tuple(sorted(multiples, key=abs, reverse=True)),
+        weights[:, others],
+        gram_polynomials()[1:, others],
+    )
+
+
+FORMULAS: Final = {side: _formula(side) for side in (0, 1, -1)}
+
+
+def norm(vector: FloatArray) -> float:
+    """Return ‖vector‖, without the overhead of its general form."""
+    return math.sqrt(float(vector @ vector))
+
+
+def plateau(energies: Sequence[float], floor: float) -> tuple[int, float, float]:
     """Find the degree from which on only noise is seen; return it, the noise and its degrees of freedom.
 
     7 means none: the coefficients still fall at the end, the noise is below them and was not seen.
     """
     for start in range(1, POINTS - 1):
-        tail = energies[start - 1 :]
-        later = [max(math.sqrt(float(np.mean(tail[k:] ** 2))), floor) for k in range(1, len(tail))]
-        if all(c <= STANDS_OUT * level for c, level in zip(tail, later, strict=False)):
+        if none_stands_out(energies[start - 1 :], floor):
             # Only the last three: lower degrees may hold a curvature that hides below four times the noise.
             last = energies[max(start - 1, 3) :]
-            return start, max(math.sqrt(float(np.mean(last**2))), floor), float(len(last))
-    end = float(energies[-1])
+            return start, max(root_mean_square(last), floor), float(len(last))
+    end = energies[-1]
     return (POINTS - 1, max(end, floor), 1.0) if end <= STANDS_OUT * floor else (POINTS, floor, 0.0)
 
 
-def block_truncation(energies: FloatArray, start: int, correction: float, step: float, side: int) -> float:
+def block_truncation(energies: Sequence[float], start: int, correction: float, step: float, side: int) -> float:
     """Bound the truncation error of the formula of order 6: the rule of `_differences.Table.truncation`, on norms."""
     if start < POINTS - 1:
         return 0.0
-    derivatives = energies / _leading()
+    derivatives = [e / one for e, one in zip(energies, leading_coefficients(), strict=True)]
     pairs = [(derivatives[1], derivatives[3]), (derivatives[2], derivatives[4])]
     if start == POINTS:
         pairs.append((derivatives[3], derivatives[5]))
-    rate = max((float(late / early) for early, late in pairs if early > 0), default=1.0)
+    rate = max((late / early for early, late in pairs if early > 0), default=1.0)
     if rate > SLOW:
         return 10 * correction
-    fifth = max(float(derivatives[4]), math.sqrt(float(derivatives[3] * derivatives[5])))
+    fifth = max(derivatives[4], math.sqrt(derivatives[3] * derivatives[5]))
     return 10 * rate * fifth / step / (140 if side == 0 else 7)
-
-
-def _leading() -> FloatArray:
-    grid = np.arange(POINTS, dtype=float) - (POINTS - 1) / 2
-    powers = np.array([grid**k / math.factorial(k) for k in range(1, POINTS)])
-    leading: FloatArray = np.abs(np.einsum("kp,kp->k", gram_polynomials()[1:], powers))
-    return leading
 
 
 def _bar(reading: LineReading) -> float:
