@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -170,6 +171,8 @@ class Outputs:
             )
         by_name = dict(zip(names, leaves, strict=True))
         parts = [self._part(block, by_name[block.name], where) for block in self.blocks if block.dtype != HELD]
+        if len(parts) == 1:
+            return parts[0]  # it is a copy already
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _part(self, block: OutputBlock, leaf: Any, where: str) -> FloatArray:
@@ -287,10 +290,12 @@ def real_pairs(tree: Any) -> tuple[Any, Callable[[Any], Any], dict[str, str]]:
 
 
 def _is_truth(leaf: Any) -> bool:
-    return isinstance(leaf, (bool, np.bool_)) or str(getattr(leaf, "dtype", "")).rpartition(".")[2] in {
-        "bool",
-        "object",
-    }
+    return isinstance(leaf, (bool, np.bool_)) or _is_truth_type(getattr(leaf, "dtype", None))
+
+
+@cache
+def _is_truth_type(dtype: Any) -> bool:
+    return str(dtype).rpartition(".")[2] in {"bool", "object"}
 
 
 def _describe(leaf: Any, name: str, where: str) -> tuple[Adapter, Any, tuple[int, ...], str]:

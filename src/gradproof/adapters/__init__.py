@@ -135,6 +135,8 @@ def adapter_for(leaves: Sequence[tuple[str, Any]]) -> Adapter:
     MissingFramework
         Where the adapter's framework cannot be imported.
     """
+    if len(leaves) == 1 and (known := _adapters.get(type(leaves[0][1]))) is not None:
+        return known
     found: dict[str, str] = {}
     for name, leaf in leaves:
         module = _module_for(type(leaf))
@@ -158,7 +160,13 @@ def adapter_for(leaves: Sequence[tuple[str, Any]]) -> Adapter:
         adapter: Adapter = importlib.import_module(module).ADAPTER
     except ImportError as error:
         raise MissingFramework(str(error), remedy=f"Install what {_short(module)} needs") from error
+    if len(leaves) == 1:
+        _adapters[type(leaves[0][1])] = adapter
     return adapter
+
+
+_adapters: Final[dict[type, Adapter]] = {}
+"""Adapters of types that were asked for."""
 
 
 def _module_for(kind: type) -> str | None:
