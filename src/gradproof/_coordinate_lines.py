@@ -20,10 +20,13 @@ FEWEST: Final = 64
 """Points from which on a batch is worth its overhead, which a framework pays for each function and each width."""
 FIRST: Final = 32
 """Points of the first batch: few, since it is on trial, and shows how much memory the cost takes for each."""
+EXTRA: Final = 8
+"""Evaluations that batches may take beside two of θ for each: those of the trial, and what narrow ones come to."""
 GROWTH: Final = 8
 """Most by which a batch is wider than the one before: what memory was free before the first hides what it took."""
 BATCH_BYTES: Final = 8 * 2**20
-"""Displaced values of one batch: they stay in cache, and NumPy's memory is used again instead of fetched anew."""
+"""Displaced values of one batch, but for large blocks: they stay in cache, and their memory is used again instead of
+being fetched anew."""
 MEMORY_BYTES: Final = 256 * 2**20
 """Memory that one batch may take, the cost's own intermediate values included."""
 AGREEMENT: Final = 1e3
@@ -117,8 +120,11 @@ class CoordinateLines:
             live = np.flatnonzero(
                 (np.abs(moved - start - wanted) <= REPRESENTED * np.abs(wanted)) & np.isfinite(changes)
             )
-        if engine.evaluations + live.size > engine.budget:
+        left = engine.budget - engine.evaluations - live.size
+        if left < 0:
             raise BudgetSpent
+        if left < EXTRA + 2 * live.size / FIRST:
+            return None  # the rows of θ itself and the trial would take what serial evaluation does without
         batches = Batches(engine, self.block, function)
         differences = np.full(wanted.size, np.nan)
         for k, part in enumerate(batches.parts(live)):
@@ -138,7 +144,9 @@ class CoordinateLines:
         """Evaluate the point that is claimed to change most, and the last one, alone; say whether the batch is right."""
         values, base = found
         tried = sorted({int(np.argmax(np.abs(changes[part]))), part.size - 1})
-        allowed = AGREEMENT * self.unit_roundoff * max(abs(self.base), float(np.nanmax(np.abs(values), initial=0.0)))
+        allowed = (
+            AGREEMENT * self.unit_roundoff * max(abs(self.base), float(np.fmax.reduce(np.abs(values), initial=0.0)))
+        )
         allowed += NOISES * self.noise
         if self.engine.evaluations + len(tried) > self.engine.budget:
             return False
@@ -178,7 +186,8 @@ class Batches:
         self.function = function
         self.start = engine.problem.values[block]
         self.width = FIRST
-        self.limit = max(BATCH_BYTES // (8 * self.start.size), 1)
+        bytes_each = 8 * self.start.size
+        self.limit = max(min(max(BATCH_BYTES // bytes_each, FIRST), MEMORY_BYTES // bytes_each), 1)
         self.rows: FloatArray = np.empty((0, self.start.size))
 
     def parts(self, positions: IntArray) -> Any:
@@ -199,16 +208,18 @@ class Batches:
 
     def evaluate(self, coordinates: IntArray, moved: FloatArray) -> tuple[FloatArray, float] | None:
         """Return J at each point, NaN where it is not finite, and J(θ) by the same call; None where that fails."""
-        if len(self.rows) <= self.width:
-            self.rows = np.tile(self.start, (self.width + 1, 1))
-        which = np.arange(1, coordinates.size + 1)
-        rows = self.rows
+        points = self.width + 1
+        if self.engine.evaluations + points > self.engine.budget:
+            raise BudgetSpent
+        if len(self.rows) < points:
+            self.rows = np.tile(self.start, (points, 1))
+        rows, which = self.rows[:points], np.arange(1, coordinates.size + 1)
         rows[which, coordinates] = moved
-        values = self.engine.evaluate_rows(self.function, self.block, rows, coordinates.size + 1)
+        values = self.engine.evaluate_rows(self.function, self.block, rows)
         rows[which, coordinates] = self.start[coordinates]
         if values is None or not np.array_equal(rows[0], self.start):  # the cost has written into it
             return None
-        return values[1:], float(values[0])
+        return values[which], float(values[0])
 
 
 def _peak() -> float:

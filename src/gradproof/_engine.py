@@ -307,9 +307,7 @@ class Engine:
         self._batches = False
         self._vectorized.clear()
 
-    def evaluate_rows(
-        self, function: Callable[[Any], Any], block: int, rows: FloatArray, points: int
-    ) -> FloatArray | None:
+    def evaluate_rows(self, function: Callable[[Any], Any], block: int, rows: FloatArray) -> FloatArray | None:
         """Evaluate J with a block's values from each row; NaN where it is not finite, None where all of it failed.
 
         Parameters
@@ -320,12 +318,11 @@ class Engine:
             Which.
         rows
             Its flat values, shape (K, size).
-        points
-            How many of the rows are points that were asked for, each an evaluation; the others make up the width.
 
         Returns
         -------
-        ndarray, shape (points,), or None
+        ndarray, shape (K,), or None
+            Each of them is an evaluation; where all of it failed, one was begun.
         """
         adapter = self.problem.adapter
         try:
@@ -333,10 +330,10 @@ class Engine:
                 warnings.simplefilter("ignore")  # of a slow path; what the cost itself warns of, it did at the point
                 answer = function(self.problem.stacked(block, rows))
             suits = adapter.describe(answer) == ((len(rows),), self.cost_dtype)
-            values = adapter.to_flat(answer)[:points] if suits else None
+            values = adapter.to_flat(answer) if suits else None
         except Exception:
             values = None
-        self.evaluations += 1 if values is None else points
+        self.evaluations += 1 if values is None else len(rows)
         if values is not None:
             values[~np.isfinite(values)] = math.nan
             self._keep_many(values[np.isfinite(values)])
