@@ -1,13 +1,15 @@
 """The outside world's arrays: what the library needs to know of a leaf, one file a framework.
 
 Adapters are found by the root module of a leaf's type, over its method resolution order: nothing is imported to
-recognise an array, and subclasses are recognised with it.
+recognise an array, and subclasses are recognised with it. Other packages add theirs by an entry point of the group
+``gradproof.adapters``, whose name is that root module and whose value is "module:ADAPTER".
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from gradproof._directions import FloatArray
@@ -87,7 +89,7 @@ def kind_of(value: Any) -> str:
     name = (
         kind.__qualname__
         if kind.__module__ in {"builtins", "numpy", "__main__"}
-        else f"{kind.__module__}.{kind.__qualname__}"
+        else NAMES.get(kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}")
     )
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
     if dtype is not None and shape:
@@ -98,6 +100,8 @@ def kind_of(value: Any) -> str:
     return f"{_article(name if dtype is None or name != 'ndarray' else f'0-d array of {dtype}')} ({shown})"
 
 
+NAMES: Final = {"ArrayImpl": "jax.Array"}
+"""Types whose users know them by another name."""
 LONGEST_SHOWN: Final = 40
 """Characters up to which an error message shows a value."""
 
@@ -110,8 +114,12 @@ MODULES: Final = {
     "builtins": "gradproof.adapters._numpy",
     "numpy": "gradproof.adapters._numpy",
     "torch": "gradproof.adapters._torch",
+    "jax": "gradproof.adapters._jax",
+    "jaxlib": "gradproof.adapters._jax",
 }
 """Root module of a leaf's type → module of its adapter."""
+GROUP: Final = "gradproof.adapters"
+"""Of the entry points by which other packages add adapters."""
 
 
 def adapter_for(leaves: Sequence[tuple[str, Any]]) -> Adapter:
@@ -133,7 +141,7 @@ def adapter_for(leaves: Sequence[tuple[str, Any]]) -> Adapter:
     MixedFrameworks
         Where two leaves belong to two frameworks.
     MissingFramework
-        Where the adapter's framework cannot be imported.
+        Where the adapter, or its framework, cannot be imported.
     """
     if len(leaves) == 1 and (known := _adapters.get(type(leaves[0][1]))) is not None:
         return known
@@ -156,9 +164,10 @@ def adapter_for(leaves: Sequence[tuple[str, Any]]) -> Adapter:
             remedy="Convert them to one",
         )
     (module,) = found or {MODULES["numpy"]: ""}
+    where, _, name = module.partition(":")
     try:
-        adapter: Adapter = importlib.import_module(module).ADAPTER
-    except ImportError as error:
+        adapter: Adapter = getattr(importlib.import_module(where), name or "ADAPTER")
+    except (ImportError, AttributeError) as error:
         raise MissingFramework(str(error), remedy=f"Install what {_short(module)} needs") from error
     if len(leaves) == 1:
         _adapters[type(leaves[0][1])] = adapter
@@ -170,12 +179,20 @@ _adapters: Final[dict[type, Adapter]] = {}
 
 
 def _module_for(kind: type) -> str | None:
-    for base in kind.__mro__[:-1]:
-        module = MODULES.get(base.__module__.partition(".")[0])
-        if module is not None:
-            return module
-    return None
+    """Return where the adapter of a type is; other packages are asked only about types that we do not know."""
+    roots = [base.__module__.partition(".")[0] for base in kind.__mro__[:-1]]
+    known = next((MODULES[root] for root in roots if root in MODULES), None)
+    return known or next((_of_others()[root] for root in roots if root in _of_others()), None)
+
+
+@functools.cache
+def _of_others() -> Mapping[str, str]:
+    """Return root module → "module:name" of the adapters that installed packages offer."""
+    from importlib import metadata  # loaded for types that nothing here knows
+
+    return {entry.name: entry.value.replace(" ", "") for entry in metadata.entry_points(group=GROUP)}
 
 
 def _short(module: str) -> str:
-    return module.rpartition("._")[2]
+    """Return an adapter's name, for people."""
+    return module.rpartition("._")[2] if module in MODULES.values() else module
