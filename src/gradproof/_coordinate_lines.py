@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -13,6 +14,7 @@ from gradproof._directions import Coordinate, FloatArray
 from gradproof._engine import BudgetSpent, Displacement, Engine
 from gradproof._problem import REPRESENTED
 from gradproof._settings import UNIT_ROUNDOFF
+from gradproof._statistics import within
 
 IntArray = NDArray[np.intp]
 
@@ -30,7 +32,9 @@ being fetched anew."""
 MEMORY_BYTES: Final = 256 * 2**20
 """Memory that one batch may take, the cost's own intermediate values included."""
 AGREEMENT: Final = 1e3
-"""Roundings by which a value of a batch may differ from the same value evaluated alone: sums in another order."""
+"""Roundings of J by which a change within a batch may differ from the same change of values evaluated alone."""
+SUMMATION: Final = 1e6
+"""Roundings by which J(θ) itself may differ: long sums in another order. It is the same error in all of a batch."""
 NOISES: Final = 10.0
 """Times the noise of the cost that it may differ besides."""
 REORDERED: Final = 4.0
@@ -144,21 +148,19 @@ class CoordinateLines:
         """Evaluate the point that is claimed to change most, and the last one, alone; say whether the batch is right."""
         values, base = found
         tried = sorted({int(np.argmax(np.abs(changes[part]))), part.size - 1})
-        allowed = (
-            AGREEMENT * self.unit_roundoff * max(abs(self.base), float(np.fmax.reduce(np.abs(values), initial=0.0)))
-        )
-        allowed += NOISES * self.noise
-        if self.engine.evaluations + len(tried) > self.engine.budget:
+        rounding = self.unit_roundoff * max(abs(self.base), float(np.fmax.reduce(np.abs(values), initial=0.0)))
+        noise = NOISES * self.noise
+        if not within(base - self.base, SUMMATION * rounding + noise):
             return False
-        pairs = [(base, self.base)]
         for k in tried:
             i, t = int(part[k]) // (steps.size // self.indices.size), float(steps[part[k]])
             direction = Coordinate(self.block, int(self.indices[i]), float(self.scales[i]))
             (alone,) = self.engine.evaluate([Displacement(direction, t)])
-            pairs.append((float(values[k]), alone.value))
-        together, alone_ = np.array(pairs).T
-        close = np.abs(together - alone_) <= allowed
-        return bool((close | (np.isnan(together) & np.isnan(alone_))).all())
+            failed = math.isnan(alone.value), math.isnan(values[k])
+            off = (values[k] - base) - (alone.value - self.base)
+            if not (all(failed) or within(off, AGREEMENT * rounding + noise)):
+                return False
+        return True
 
     def _note_failure(self, steps: FloatArray, live: IntArray, differences: FloatArray) -> None:
         failed = np.flatnonzero(np.isnan(differences))
