@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gradproof._errors import UsageError
 
@@ -17,18 +17,36 @@ LONE_NAME: Final = "point"
 
 
 class Named(dict[str, Any]):
-    """A flat container whose keys are the names of its blocks in full: a front end that knows better names gives them."""
+    """A flat container whose keys are the names of its leaves in full: a front end that knows better names gives them."""
+
+
+class Spec(Protocol):
+    """Puts the leaves of a container together again."""
+
+    def unflatten(self, leaves: Iterable[Any], /) -> Any:
+        """Return a container with these leaves."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamedSpec:
+    """Puts named leaves together again."""
+
+    names: tuple[str, ...]
+
+    def unflatten(self, leaves: Iterable[Any], /) -> Named:
+        """Return them by name."""
+        return Named(zip(self.names, leaves, strict=True))
 
 
 def flatten(
     tree: Any, *, what: str = "point", none_is_leaf: bool = False
-) -> tuple[list[str], list[Any], optree.PyTreeSpec]:
+) -> tuple[list[str], list[Any], Spec]:
     """Take a nested container apart.
 
     Parameters
     ----------
     tree
-        Nested dict, list, tuple, namedtuple or dataclass; anything else is a leaf.
+        Nested dict, list, tuple, namedtuple or dataclass, or `Named`; anything else is a leaf.
     what
         What it is, for error messages.
     none_is_leaf
@@ -40,7 +58,7 @@ def flatten(
         Names: paths as Python would write them; "point" for a lone leaf.
     list
         The leaves.
-    PyTreeSpec
+    Spec
         Puts leaves together again.
 
     Raises
@@ -48,13 +66,14 @@ def flatten(
     UsageError
         Where the container contains itself, or two of its paths read alike.
     """
+    if type(tree) is Named:
+        return list(tree), list(tree.values()), NamedSpec(tuple(tree))
     known = _lone.get((type(tree), none_is_leaf))
     if known is not None:
         return [LONE_NAME], [tree], known
 
     import optree
 
-    _register_named()
     _register_dataclasses(tree)
     try:
         with optree.dict_insertion_ordered(True, namespace=NAMESPACE):  # noqa: FBT003  # positional only
@@ -81,8 +100,15 @@ def flatten(
     return names, leaves, treespec
 
 
-_lone: Final[dict[tuple[type, bool], optree.PyTreeSpec]] = {}
+_lone: Final[dict[tuple[type, bool], Spec]] = {}
 """Types that were found to be leaves."""
+
+
+def below(name: str, path: str) -> str:
+    """Return the name of what lies at a path within something that has a name."""
+    if path == LONE_NAME:
+        return name
+    return f"{name}{path}" if path.startswith("[") else f"{name}.{path}"
 
 
 def unknown_container(leaf: Any) -> str:
@@ -113,28 +139,6 @@ def _register_dataclasses(tree: Any) -> None:
 
 
 _registered: set[type] = set()
-
-
-def _register_named() -> None:
-    if Named in _registered:
-        return
-    import optree
-
-    def take_apart(named: Any) -> tuple[tuple[Any, ...], Any, tuple[str, ...]]:
-        return tuple(named.values()), tuple(named), tuple(named)
-
-    def put_together(names: Any, children: Iterable[Any]) -> Named:
-        return Named(zip(names, children, strict=True))
-
-    kind: Any = Named  # optree's annotations know no subclass of dict
-    optree.register_pytree_node(
-        kind,
-        take_apart,
-        put_together,
-        path_entry_type=optree.MappingEntry,
-        namespace=NAMESPACE,
-    )
-    _registered.add(Named)
 
 
 def _register(kind: type) -> None:
@@ -168,9 +172,6 @@ def _name(accessor: optree.PyTreeAccessor) -> str:
 
     parts: list[str] = []
     for entry in accessor:
-        if entry.type is Named:
-            parts.append(entry.entry)
-            continue
         if isinstance(entry, (optree.NamedTupleEntry, optree.StructSequenceEntry)):
             key: Any = entry.field
         elif isinstance(entry, optree.GetAttrEntry):

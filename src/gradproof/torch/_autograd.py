@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch.autograd import forward_ad
@@ -16,6 +16,8 @@ from gradproof.adapters._torch import ADAPTER
 
 Function = Callable[[Sequence[Any]], Any]
 """From the values of what is checked to whatever the user's function returns."""
+IN_PLACE: Final = "a leaf Variable that requires grad is being used in an in-place operation"
+"""What PyTorch says to a function that writes into its arguments."""
 
 
 class Graph:
@@ -37,15 +39,15 @@ class Graph:
     def __init__(self, function: Function, point: Named) -> None:
         self.names = tuple(point)
         self.leaves = [ADAPTER.copy(leaf).requires_grad_() for leaf in point.values()]
+        self.written: list[str] = []
         with torch.enable_grad():
-            given = [_follower(leaf) for leaf in self.leaves]
-            versions = [tensor._version for tensor in given]  # noqa: SLF001  # PyTorch has no other count of writes
-            answer = function(given)
-        self.written = [
-            name
-            for name, tensor, before in zip(self.names, given, versions, strict=True)
-            if tensor._version != before  # noqa: SLF001
-        ]
+            try:
+                answer = self._called(function, self.leaves)
+            except RuntimeError as error:
+                if not self.written and IN_PLACE not in str(error):
+                    raise
+                self.leaves = [ADAPTER.copy(leaf).requires_grad_() for leaf in point.values()]
+                answer = self._called(function, [_follower(leaf) for leaf in self.leaves])
         names, outputs, _ = flatten(answer, what="function's answer", none_is_leaf=True)
         names = [LONE_OUTPUT if name == LONE_NAME else name for name in names]
         _refuse_numbers(names, outputs)
@@ -62,6 +64,39 @@ class Graph:
             if k not in self.chosen
         ]
         self.unreached: set[str] = set()
+
+    def _called(self, function: Function, given: Sequence[torch.Tensor]) -> Any:
+        """Call the function, and see what it writes into.
+
+        Raises
+        ------
+        RuntimeError
+            Where that are the leaves themselves: autograd differentiates by what they were before.
+        """
+        versions = [tensor._version for tensor in given]  # noqa: SLF001  # PyTorch has no other count of writes
+        answer = function(given)
+        pairs = zip(self.names, given, versions, strict=True)
+        self.written = [name for name, tensor, before in pairs if tensor._version != before]  # noqa: SLF001
+        if self.written and given is self.leaves:
+            raise RuntimeError(IN_PLACE)
+        return answer
+
+    def refuses_backward(self) -> bool:
+        """Say whether PyTorch has put a node into the graph that raises when it is differentiated.
+
+        That is what ``@once_differentiable`` does; the node has no path to the inputs, so that asking for their
+        gradients gives none, without the error.
+        """
+        todo, seen = [output.grad_fn for output in self.outputs], set[Any]()
+        while todo:
+            node = todo.pop()
+            if node is None or node in seen:
+                continue
+            if node.name().endswith("Error"):
+                return True
+            seen.add(node)
+            todo += [before for before, _ in node.next_functions]
+        return False
 
     def values(self, answer: Any) -> Named:
         """Return those outputs of another call that are differentiable, by name."""

@@ -14,7 +14,7 @@ import torch
 from gradproof._assertions import Inconclusive, asserted
 from gradproof._check_maps import MapCheck, make_task
 from gradproof._containers import Named, flatten
-from gradproof._errors import UsageError
+from gradproof._errors import CostRaised, GradproofError, UsageError
 from gradproof._events import Observer
 from gradproof._modes import worst_of
 from gradproof._results import Report
@@ -26,6 +26,7 @@ from gradproof.torch._randomness import Generators
 from gradproof.torch._reports import random_report
 
 Mode = Literal["rev", "fwd"]
+ONCE: Final = "trying to differentiate twice a function that was marked with @once_differentiable"
 SAME: Final = 1.0e3
 """Two values of a function are the same where they differ by no more than so many roundings of the largest."""
 
@@ -119,9 +120,10 @@ def check(
     }
     generators = Generators()
     try:
-        return _Check(function, inputs, claimed, options, generators if replay_rng else None).run(modes, order)
+        return _Check(function, inputs, claimed, options, generators, replay=replay_rng).run(modes, order)
     finally:
-        generators.restore()
+        if generators.moved():
+            generators.restore()
 
 
 def assert_function(
@@ -169,28 +171,30 @@ class _Check:
         inputs: Any,
         claimed: Callable[..., Any] | None,
         options: dict[str, Any],
-        replayed: Generators | None,
+        generators: Generators,
+        *,
+        replay: bool,
     ) -> None:
         self.started = time.perf_counter()
         self.inputs = Inputs(function, inputs)
         self.function = function
         self.claimed = claimed
         self.options = options
-        self.replayed = replayed
+        self.generators = generators
+        self.replay = replay
         self.notes = list(self.inputs.notes)
 
     def values(self, values: Sequence[Any]) -> Any:
         """Call the user's function."""
-        if self.replayed is not None:
-            self.replayed.restore()
+        if self.replay:
+            self.generators.restore()
         return self.inputs.call(self.function, values)
 
     def run(self, modes: Sequence[Mode], order: int) -> Report:
         """Check every mode and order."""
-        before = Generators() if self.replayed is None else None
-        graph = Graph(self.values, self.inputs.point)
+        graph = self.graph()
         evaluator = Evaluator(self.values, graph)
-        if before is not None and before.moved():
+        if not self.replay and self.generators.moved():
             difference = evaluator.difference_from_graph()
             if difference > 0:
                 return random_report(graph, difference, self.options, evaluations=2, notes=self.notes)
@@ -216,6 +220,29 @@ class _Check:
         self.notes += evaluator.notes
         report = worst_of(parts, "torch.check", self.notes)
         return replace(report, evaluations=report.evaluations + 1, seconds=time.perf_counter() - self.started)
+
+    def graph(self) -> Graph:
+        """Call the function for the first time.
+
+        Raises
+        ------
+        CostRaised
+            Where it cannot be evaluated at the point itself.
+        """
+        try:
+            return Graph(self.values, self.inputs.point)
+        except GradproofError:
+            raise
+        except Exception as error:
+            if self.inputs.unpacked_list:  # torch.cat takes its tensors as one list, and tells nobody
+                self.inputs = Inputs(self.function, ([*self.inputs.unpacked_list],))
+                return self.graph()
+            raise CostRaised(
+                f"{type(error).__name__}: {_first_line(error)}",
+                where=f"function({', '.join(self.inputs.argument_names)})",
+                meaning="The function cannot be evaluated at its inputs",
+                remedy="Call it once by hand with them",
+            ) from error
 
     def reverse(self, graph: Graph, evaluator: Evaluator) -> Report:
         """Check the backward pass, or the one that was given."""
@@ -250,6 +277,8 @@ class _Check:
             second = Graph(function, point)
             zeros = Named({n: torch.zeros_like(o) for n, o in zip(second.output_names, second.outputs, strict=True)})
             second.pull(zeros)
+            if second.refuses_backward():
+                raise RuntimeError(ONCE)  # noqa: TRY301  # as PyTorch itself would, were it asked
         except RuntimeError as error:
             raise UsageError(
                 f"RuntimeError: {_first_line(error)}",

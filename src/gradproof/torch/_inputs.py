@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gradproof._containers import Named, flatten
+from gradproof._containers import Named, Spec, below, flatten
 from gradproof._errors import MixedFrameworks, NotDifferentiable, UsageError
 from gradproof.adapters import kind_of
 from gradproof.adapters._torch import ADAPTER
@@ -34,8 +34,9 @@ class Inputs:
         arguments = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
         if isinstance(inputs, list) and not _takes(function, len(arguments)) and _takes(function, 1):
             arguments = (inputs,)
-        self._arguments = len(arguments)
-        names, leaves, self._spec = flatten(_named(function, arguments), what="inputs")
+        self.unpacked_list = inputs if isinstance(inputs, list) and arguments[0] is not inputs else []
+        self.argument_names = _names(function, len(arguments))
+        names, leaves = self._flatten(self.argument_names, arguments)
         self._leaves = leaves
         self._checked = [k for k, leaf in enumerate(leaves) if _is_checked(names[k], leaf)]
         self.names = tuple(names[k] for k in self._checked)
@@ -55,7 +56,19 @@ class Inputs:
                 leaves[k] = leaves[k].detach().clone()
         for k, value in zip(self._checked, values, strict=True):
             leaves[k] = value
-        return function(*self._spec.unflatten(leaves).values())
+        return function(*(spec.unflatten(leaves[part]) for part, spec in self._parts))
+
+    def _flatten(self, own: Sequence[str], arguments: Sequence[Any]) -> tuple[list[str], list[Any]]:
+        """Return names and leaves of all arguments, and keep how they are put together."""
+        names: list[str] = []
+        leaves: list[Any] = []
+        self._parts: list[tuple[slice, Spec]] = []
+        for name, argument in zip(own, arguments, strict=True):
+            paths, found, spec = flatten(argument, what=f"input {name}", none_is_leaf=True)
+            self._parts.append((slice(len(leaves), len(leaves) + len(found)), spec))
+            names += [below(name, path) for path in paths]
+            leaves += found
+        return names, leaves
 
 
 def _takes(function: Callable[..., Any], count: int) -> bool:
@@ -69,13 +82,13 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
     return True
 
 
-def _named(function: Callable[..., Any], arguments: Sequence[Any]) -> Named:
-    """Return the arguments by the names of the function's parameters; by their numbers where it does not tell."""
-    names = [f"inputs[{k}]" for k in range(len(arguments))] if len(arguments) > 1 else ["input"]
+def _names(function: Callable[..., Any], count: int) -> list[str]:
+    """Return the names of the function's parameters; numbers where it does not tell."""
+    names = [f"inputs[{k}]" for k in range(count)] if count > 1 else ["input"]
     fixed = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
     told = [name for name, parameter in _parameters(function).items() if parameter.kind in fixed]
     names[: len(told)] = told[: len(names)]
-    return Named(zip(names, arguments, strict=True))
+    return names
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

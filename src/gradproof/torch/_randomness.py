@@ -28,12 +28,12 @@ class Generators:
 
     def moved(self) -> bool:
         """Say whether somebody has drawn numbers since."""
-        now = Generators()
-        return (
-            not torch.equal(self.torch, now.torch)
-            or any(not torch.equal(a, b) for a, b in zip(self.devices, now.devices, strict=False))
-            or len(self.devices) != len(now.devices)
-            or self.python != now.python
-            or self.numpy[2:] != now.numpy[2:]
-            or bool((self.numpy[1] != now.numpy[1]).any())
+        if not torch.equal(self.torch, torch.get_rng_state()) or self.python != python_random.getstate():
+            return True
+        numpy: Any = numpy_random.get_state()  # noqa: NPY002
+        if self.numpy[2:] != numpy[2:] or bool((self.numpy[1] != numpy[1]).any()):
+            return True
+        devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        return len(self.devices) != len(devices) or any(
+            not torch.equal(a, b) for a, b in zip(self.devices, devices, strict=True)
         )
