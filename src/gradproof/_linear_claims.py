@@ -17,6 +17,7 @@ import numpy as np
 from gradproof._directions import FloatArray
 from gradproof._errors import GradproofError, MutatedInput, UsageError
 from gradproof._map_engine import Components, MapEngine
+from gradproof._noise import norm
 from gradproof._outputs import HELD, OutputBlock, Outputs, flipped
 from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import chi_square_lower_quantile, chi_square_upper_quantile
@@ -519,8 +520,3 @@ def nonlinearity(claim: VjpClaim | JvpClaim) -> Nonlinearity:
             claim.product(argument)  # raises where this is not the layout's fault
             layouts[layout], failures[layout] = math.inf, error.seen
     return Nonlinearity(repeated, multiple, total, layouts, failures)
-
-
-def norm(vector: FloatArray) -> float:
-    """Return ‖vector‖, without the overhead of its general form."""
-    return math.sqrt(float(vector @ vector))

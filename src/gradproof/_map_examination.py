@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from gradproof._engine import BudgetSpent
 from gradproof._linear_claims import Claim, MatrixClaim, VjpClaim
 from gradproof._map_engine import Components, MapEngine, Moved
 from gradproof._matrix_evidence import MatrixEvidence, Pair
+from gradproof._noise import norm
 from gradproof._results import Diagnosis, Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
@@ -29,14 +31,27 @@ CHUNK: Final = 65536
 """Entries above which a matrix is gone through a row at a time, so that no further one of its size is made."""
 
 
-@dataclass(frozen=True, slots=True)
 class Measured:
-    """One line that was measured: its direction's arrays, the whole J v or R v, and per output what was read."""
+    """One line that was measured: its direction's arrays, and the whole J v or R v with its bars, once it is asked for."""
 
-    components: Components
-    values: FloatArray
-    bars: FloatArray
-    blocks: frozenset[int]
+    def __init__(self, components: Components, whole: Callable[[], tuple[FloatArray, FloatArray]]) -> None:
+        self.components = components
+        self._whole = whole
+
+    @cached_property
+    def whole(self) -> tuple[FloatArray, FloatArray]:
+        """J v or R v in all rows, and its bars."""
+        return self._whole()
+
+    @property
+    def values(self) -> FloatArray:
+        """J v where products with cotangents are seen, R v where whole vectors are."""
+        return self.whole[0]
+
+    @property
+    def bars(self) -> FloatArray:
+        """How far each row may be off."""
+        return self.whole[1]
 
 
 class MapExamination:
@@ -88,9 +103,9 @@ class MapExamination:
 
     def _prepare(self) -> None:
         """Measure the claim's norms, choose scales and tolerances."""
-        low, norm, high = self.claim.norms(self.settings.alpha)
+        low, middle, high = self.claim.norms(self.settings.alpha)
         # What is chosen here depends on no cotangent that certifies.
-        apart = self.claim.apart if isinstance(self.claim, VjpClaim) else norm
+        apart = self.claim.apart if isinstance(self.claim, VjpClaim) else middle
         plain = block_scales(self.problem, list(np.sqrt(np.sum(apart**2, axis=0))[:, None]))
         weights = apart * np.array(plain)
         largest = np.max(weights, axis=1, initial=0.0)
@@ -101,14 +116,14 @@ class MapExamination:
                     o,
                     p,
                     float(low[o, p]),
-                    float(norm[o, p]),
+                    float(middle[o, p]),
                     float(high[o, p]),
                     bool(apart[o, p] == 0 or weights[o, p] <= limit * largest[o]),
                     self.first_tolerance(o, p),
                 )
-                for p in range(norm.shape[1])
+                for p in range(middle.shape[1])
             ]
-            for o in range(norm.shape[0])
+            for o in range(middle.shape[0])
         ]
         # Outputs of different units weigh alike in the choice of the displacements.
         relative = apart / np.where(largest > 0, largest, 1.0)[:, None]
@@ -162,15 +177,13 @@ class MapExamination:
             change = moved.change
             assert change is not None  # noqa: S101  # failures are not viewed
             size = np.maximum(base, np.abs(change))
-            values, rounding = np.empty((2, len(blocks), self.count))
-            for o, (block, u, g) in enumerate(zip(blocks, claim.cotangents, claim.pulled, strict=True)):
-                claimed = sum(
-                    (each @ part for each, part in zip(g, moved.displacement, strict=True) if part is not None),
-                    start=np.zeros(self.count),
-                )
-                values[o] = u @ change[block.rows] - claimed
-                rounding[o] = np.maximum(root_of_squares(u, size[block.rows]), np.abs(claimed))
-            return values.reshape(-1), rounding.reshape(-1)
+            seen = [
+                _contracted(u, g, change[block.rows], size[block.rows], moved.displacement)
+                for block, u, g in zip(blocks, claim.cotangents, claim.pulled, strict=True)
+            ]
+            if len(seen) == 1:
+                return seen[0]
+            return np.concatenate([values for values, _ in seen]), np.concatenate([rounding for _, rounding in seen])
 
         return view
 
@@ -195,9 +208,14 @@ class MapExamination:
             self.failed = self.failed or not self.reader.kink
             return None
         self.lines += 1
-        self.anchor(line)
-        values, bars = self.whole(line, reading)
-        self.measured.append(Measured(components, values, bars, frozenset(m.block for m in members)))
+        if any(pair.zero for row in self.pairs for pair in row):
+            self.anchor(line)
+        changes = [line.raw[t].change for t in reading.steps]
+        found = Measured(components, lambda: self.whole(changes, reading))
+        if self.outputs.size > CHUNK:
+            whole = found.whole
+            found = Measured(components, lambda: whole)  # without all that it was worked out from
+        self.measured.append(found)
         return reading
 
     def _first(self, line: VectorLine, members: list[Member]) -> LineReading | None:
@@ -220,19 +238,16 @@ class MapExamination:
                 each = [float(np.linalg.norm(moved.change[b.rows])) / abs(t) for b in self.outputs.blocks]
                 self.sizes = np.maximum(self.sizes, each)
 
-    def whole(self, line: VectorLine, reading: LineReading) -> tuple[FloatArray, FloatArray]:
+    def whole(self, changes: list[FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
         """Return R v with its bars where whole vectors are seen, else J v with bars: all rows."""
         if self.full:
             return reading.values, reading.bars
-        pairs = list(zip(reading.steps, reading.weights, strict=True))
-        changes = [line.raw[t].change for t in reading.steps]
-        values = np.zeros(self.outputs.size)
-        for (_, weight), change in zip(pairs, changes, strict=True):
+        values, size = np.zeros(self.outputs.size), np.abs(self.engine.base)
+        for weight, change in zip(reading.weights, changes, strict=True):
             assert change is not None  # noqa: S101  # all of them were read
             values += weight * change
-        size = np.max([np.abs(c) for c in changes if c is not None], axis=0)
-        floors = 0.5 * self.outputs.roundoff * np.maximum(np.abs(self.engine.base), size)
-        bars = 30 * float(np.linalg.norm(reading.weights)) * floors
+            np.maximum(size, np.abs(change), out=size)
+        bars = 15 * math.hypot(*reading.weights) * self.outputs.roundoff * size
         for k, block in enumerate(self.outputs.blocks):
             each = reading.blocks[k]
             bars[block.rows] += (each.truncation + 10 * each.spread) / math.sqrt(self.count * max(block.size, 1))
@@ -342,10 +357,17 @@ class MapExamination:
                 pair.tolerance = evidence.raised_tolerance(pair, scale, self.highest(pair))
 
 
-def root_of_squares(rows: FloatArray, factors: FloatArray) -> FloatArray:
-    """Return ‖row · factors‖ of each row."""
-    if rows.size <= CHUNK:
-        scaled = rows * factors
-        norms: FloatArray = np.sqrt(np.einsum("km,km->k", scaled, scaled))
-        return norms
-    return np.array([np.linalg.norm(row * factors) for row in rows])
+def _contracted(
+    cotangents: FloatArray, pulled: list[FloatArray], change: FloatArray, size: FloatArray, displacement: Components
+) -> tuple[FloatArray, FloatArray]:
+    """Return u·change − (Aᵀu)·displacement for each cotangent u, and the size of what was rounded."""
+    claimed: FloatArray | float = 0.0
+    for each, part in zip(pulled, displacement, strict=True):
+        if part is not None:
+            claimed = claimed + each @ part
+    if cotangents.size <= CHUNK:
+        scaled = cotangents * size
+        rounding = np.sqrt(np.einsum("km,km->k", scaled, scaled))
+    else:
+        rounding = np.array([norm(u * size) for u in cotangents])
+    return cotangents @ change - claimed, np.maximum(rounding, np.abs(claimed))

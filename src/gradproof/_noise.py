@@ -69,6 +69,11 @@ def leading_coefficients() -> tuple[float, ...]:
     return tuple(leading.tolist())
 
 
+def norm(vector: FloatArray) -> float:
+    """Return ‖vector‖, without the overhead of the general form."""
+    return math.sqrt(float(vector @ vector))
+
+
 def root_mean_square(values: Sequence[float]) -> float:
     """Return the root mean square of a few numbers."""
     return math.hypot(*values) / math.sqrt(len(values))
@@ -173,7 +178,7 @@ def read_table(
     """
     coefficients = np.abs(gram_polynomials() @ values).tolist()[1:]
     moves = values if changes is None else changes
-    stuck = POINTS - 1 - np.count_nonzero(moves[1:] - moves[:-1]) >= (POINTS - 1) // 2
+    stuck = POINTS - 1 - int(np.count_nonzero(moves[1:] - moves[:-1])) >= (POINTS - 1) // 2
     # A uniform error of ±q/2 has the standard deviation q/√12.
     floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
     roundoff = max(unit_roundoff, parameter_roundoff)

@@ -26,6 +26,7 @@ from gradproof._noise import (
     gram_polynomials,
     leading_coefficients,
     none_stands_out,
+    norm,
     root_mean_square,
 )
 from gradproof._results import Estimate
@@ -436,11 +437,6 @@ def _formula(side: int) -> Formula:
 
 
 FORMULAS: Final = {side: _formula(side) for side in (0, 1, -1)}
-
-
-def norm(vector: FloatArray) -> float:
-    """Return ‖vector‖, without the overhead of its general form."""
-    return math.sqrt(float(vector @ vector))
 
 
 def plateau(energies: Sequence[float], floor: float) -> tuple[int, float, float]:
