@@ -36,7 +36,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_blocks _outputs",
     "_problem",
     # the method, for a cost
-    "_engine _scales",
+    "_engine _scales _batches",
     "_certificate _coordinates _coordinate_lines",
     "_study _measurement",
     "_certification _explanation _self_test",
@@ -56,7 +56,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_scipy_pairs",
     # what people see
     "reports",
-    "course monitor testing torch",
+    "course jax monitor testing torch",
     "__init__",
     "_problem_file _demo",
     "__main__",

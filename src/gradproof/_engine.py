@@ -323,7 +323,14 @@ class Engine:
         -------
         ndarray, shape (K,), or None
             Each of them is an evaluation; where all of it failed, one was begun.
+
+        Raises
+        ------
+        BudgetSpent
+            Before the evaluation.
         """
+        if self.evaluations + len(rows) > self.budget:
+            raise BudgetSpent
         adapter = self.problem.adapter
         try:
             with np.errstate(all="ignore"), warnings.catch_warnings():

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from gradproof import Verdict, check_gradient
-from gradproof import _coordinate_lines as coordinate_lines
-from gradproof._coordinate_lines import Batches, CoordinateLines
+from gradproof import Verdict, _batches, check_gradient
+from gradproof._batches import Batches
+from gradproof._coordinate_lines import CoordinateLines
 from gradproof._directions import Coordinate
 from gradproof._engine import Engine
 from gradproof._events import Evaluated
@@ -240,7 +240,7 @@ def test_a_batch_of_other_values_is_not_believed(monkeypatch, distorted):
     monkeypatch.setattr(adapter.TorchAdapter, "vectorized", distorting(distorted))
     report = check(sines, point, claimed)
     assert report.difference == alone.difference
-    assert alone.evaluations < report.evaluations <= alone.evaluations + coordinate_lines.FIRST + 3
+    assert alone.evaluations < report.evaluations <= alone.evaluations + _batches.FIRST + 3
 
 
 @pytest.mark.parametrize("answer", ["none", "error", "missing"])
@@ -315,13 +315,12 @@ def test_a_cost_that_writes_into_a_batch_is_not_believed():
 
 
 def test_batches_grow_as_far_as_the_memory_that_they_take_allows(monkeypatch):
-    engine = Engine(Problem(sines, normal(40), normal(40)))
     taken = [0.0]
-    monkeypatch.setattr(coordinate_lines, "_peak", lambda: taken[0])
+    monkeypatch.setattr(_batches, "_peak", lambda: taken[0])
 
     def widths(bytes_each, points=10_000):
         taken[0], found = 0.0, []
-        for part in Batches(engine, 0, None).parts(np.arange(points)):
+        for part in Batches(np.zeros(40), None).parts(np.arange(points)):
             taken[0] = max(taken[0], bytes_each * part.size)
             found.append(part.size)
         assert sum(found) == points
