@@ -118,6 +118,7 @@ def test_mutants_cover_every_cause_that_a_claim_can_have():
     of_maps = {
         Cause.LAYOUT,
         Cause.CONVENTION,
+        Cause.OTHER_VALUE,
         Cause.PATTERN,
         Cause.NOT_SYMMETRIC,
         Cause.NOT_LINEAR,

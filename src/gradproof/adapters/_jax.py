@@ -27,7 +27,9 @@ class JaxAdapter:
         if not isinstance(leaf, jax.Array):
             return NUMBERS.describe(leaf)
         if isinstance(leaf, jax.core.Tracer):
-            raise TypeError(f"a tracer, {type(leaf).__name__} of {leaf.aval.str_short()}, which has no values")
+            raise TypeError(
+                f"a tracer ({type(leaf).__name__} of {leaf.dtype} of shape {leaf.shape}), which has no values"
+            )
         if leaf.dtype.name not in _PRECISIONS:
             raise TypeError(kind_of(leaf))
         return tuple(leaf.shape), leaf.dtype.name
@@ -122,12 +124,12 @@ class JaxAdapter:
 
 def _placed(values: Any, like: jax.Array, *, sharded: bool = True) -> jax.Array:
     """Return values in the precision of `like`, where it lies if it was put there on purpose."""
-    wide = like.dtype in (jnp.float64, jnp.complex128)
-    with jax.enable_x64(jax.config.jax_enable_x64 or wide):  # a float64 array may have been made where it was enabled
-        made = jnp.asarray(values, dtype=like.dtype)
-        if not like.committed:
-            return made
-        return jax.device_put(made, like.sharding if sharded else next(iter(like.devices())))
+    wide = like.dtype in {jnp.dtype(jnp.float64), jnp.dtype(jnp.complex128)}
+    with jax.enable_x64(wide or jnp.result_type(float) == jnp.float64):  # it may have been made where that was enabled
+        made: jax.Array = jnp.asarray(values, dtype=like.dtype)
+        if like.committed:
+            made = jax.device_put(made, like.sharding if sharded else next(iter(like.devices())))
+        return made
 
 
 ADAPTER: Final = JaxAdapter()

@@ -1,0 +1,45 @@
+"""Two values of one function: whether they are the same, and by how much they differ."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from gradproof._outputs import REAL_PARTS
+from gradproof._settings import UNIT_ROUNDOFF
+from gradproof._statistics import within
+
+SAME: Final = 1.0e3
+"""A function gives the same values where they differ by no more than so many roundings of the largest."""
+
+
+def equal(one: Any, two: Any) -> bool:
+    """Say whether two arrays are equal, NaN included."""
+    return bool(np.array_equal(np.asarray(one), np.asarray(two), equal_nan=True))
+
+
+def alike(one: Any, two: Any) -> bool:
+    """Say whether two arrays differ by their rounding only."""
+    return bool(one.shape == two.shape and one.dtype == two.dtype and relative_distance(one, two) == 0)
+
+
+def relative_distance(one: Any, two: Any) -> float:
+    """Return max|a − b| / max|a|; 0 where that is no more than rounding."""
+    a, b = (np.asarray(value).astype(np.complex128) for value in (one, two))
+    both = np.isfinite(a) & np.isfinite(b)
+    size = float(np.max(np.abs(a[both]), initial=0.0))
+    off = float(np.max(np.abs(a[both] - b[both]), initial=0.0))
+    if within(off, SAME * _roundoff(one) * size) or size == 0:
+        return 0.0
+    return off / size
+
+
+def half_the_digits(value: Any) -> float:
+    """Return √u: the relative difference that another order of operations excuses."""
+    return float(_roundoff(value) ** 0.5)
+
+
+def _roundoff(value: Any) -> float:
+    name = value.dtype.name
+    return UNIT_ROUNDOFF.get(REAL_PARTS.get(name, name), 1.0)
