@@ -8,6 +8,7 @@ import pytest
 import gradproof
 from gradproof import Cause, Verdict
 from gradproof._check_maps import MapCheck, make_task
+from gradproof._map_examination import MapExamination
 
 
 @pytest.fixture
@@ -242,6 +243,23 @@ def test_what_displaces_the_blocks_depends_on_no_certifying_cotangent(network):
     probes = claim.count + 4
     rest = np.sqrt((probes * norm**2 - certifying) / 4)
     np.testing.assert_allclose(claim.apart, rest)
+
+
+def test_cotangents_that_measure_norms_certify_no_more_often_than_promised(rng):
+    A, r, point = rng.standard_normal((20, 10)), rng.standard_normal((20, 1)), {"a": np.ones(5), "b": np.ones(5)}
+    wrong = r @ rng.standard_normal((1, 5))
+    claimed = A.copy()
+    claimed[:, :5] += wrong * 2.2e-2 * np.linalg.norm(A[:, :5]) / np.linalg.norm(wrong)
+    function = lambda p: A[:, :5] @ p["a"] + A[:, 5:] @ p["b"]
+    vjp = lambda p, u: {"a": claimed[:, :5].T @ u, "b": claimed[:, 5:].T @ u}
+    certified = 0
+    for seed in range(300):
+        options = {"seed": seed, "strategy": "certificate", "tolerance": 1e-2, "confidence": 0.5}
+        check = MapCheck(make_task("check_vjp", function, vjp, point, options))
+        examination = MapExamination(check.engine, check.claim(conjugate=False), check.task.settings)
+        examination.run()
+        certified += examination.pairs[0][0].verdict is Verdict.CORRECT
+    assert 0 < certified <= 0.5 * 300  # it is a bound for the worst case, which this is
 
 
 @pytest.mark.parametrize("scatter", [0.5, 0.3])
