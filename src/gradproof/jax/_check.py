@@ -17,13 +17,13 @@ from gradproof._containers import Named
 from gradproof._errors import CostRaised, UsageError
 from gradproof._events import Observer
 from gradproof._modes import worst_of
-from gradproof._results import Cause, Diagnosis, Report, Verdict
-from gradproof._settings import DEFAULT_CONFIDENCE, DEFAULT_TOLERANCES, Strategy
+from gradproof._results import Report, Verdict
+from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
 from gradproof.jax._arguments import Arguments
 from gradproof.jax._derivatives import Derivative, GivenGradient, GivenVjp, ModeMissing
 from gradproof.jax._errors import quoted
+from gradproof.jax._findings import not_repeated, other_value, what_precision_hides
 from gradproof.jax._functions import Evaluator, Function, Second
-from gradproof.jax._values import half_the_digits, relative_distance
 
 Mode = Literal["rev", "fwd"]
 LABELS: Final = {"rev": "reverse mode", "fwd": "forward mode"}
@@ -198,7 +198,7 @@ class _Check:
         report = worst_of(parts, "jax.check", self.notes)
         skipped = (*self.function.arguments.skipped, *report.skipped)
         report = replace(report, evaluations=report.evaluations + self.calls, skipped=skipped)
-        report = replace(report, notes=(*report.notes, *_what_precision_hides(report)))
+        report = replace(report, notes=(*report.notes, *what_precision_hides(report)))
         return replace(report, seconds=time.perf_counter() - self.started)
 
     def say_what_was_seen(self) -> None:
@@ -209,9 +209,9 @@ class _Check:
             )
         if self.function.donates:
             self.notes.append("f donates its arguments' buffers; it was given copies.")
-        if not self.evaluator.repeats:
+        if self.evaluator.unsteady:
             self.notes.append(
-                "f returned another value when it was called a second time: it keeps a state, or draws random numbers that no key of its arguments fixes."
+                f"f returned another value when it was called a second time (by {self.evaluator.unsteady:.1e}, relatively): it keeps a state, or draws random numbers that no key among its arguments fixes."
             )
         if self.compile and not self.evaluator.is_compiled:
             self.notes.append(f"f was not compiled: {self.evaluator.refusal}.")
@@ -276,37 +276,6 @@ class _Check:
 
     def with_values_compared(self, report: Report, derivative: Derivative, evaluator: Evaluator) -> Report:
         """Call it wrong where the value that is differentiated is not the function's."""
-        if not evaluator.repeats:
-            return report
-        off = {
-            name: distance
-            for name, one, two in zip(evaluator.out_names, evaluator.values, derivative.values, strict=True)
-            if (distance := relative_distance(one, two)) > half_the_digits(one)
-        }
-        if not off:
-            return report
-        name = max(off, key=lambda name: off[name])
-        found = Diagnosis(
-            cause=Cause.OTHER_VALUE,
-            block="",
-            coefficient=off[name],
-            where=name,
-            sentence=f"{derivative.where} computes another value of f than f itself: {name} differs by {off[name]:.1e}, relatively.",
-            remedy="let the rule (fwd of custom_vjp, the jvp of custom_jvp) return the value that the function returns",
-        )
-        return replace(report, verdict=Verdict.WRONG, diagnoses=(found, *report.diagnoses))
-
-
-def _what_precision_hides(report: Report) -> tuple[str, ...]:
-    """Say which errors could not be seen because JAX computes in 32 bits, and how they can."""
-    if report.verdict is Verdict.WRONG or jnp.result_type(float) == jnp.float64:
-        return ()
-    narrow = [block for block in report.blocks if block.dtype == "float32" and not block.not_exercised]
-    if not narrow:
-        return ()
-    worst = max(narrow, key=lambda block: block.difference.upper)
-    hidden = f"relative differences below {worst.difference.upper:.0e} ({worst.name}) would not have been seen"
-    finest = DEFAULT_TOLERANCES["float64"]
-    return (
-        f"Computed in float32, because jax_enable_x64 is off: {hidden}. To see them down to {finest:g}, make the arrays and call the check within `with jax.enable_x64(True):`, in float64.",
-    )
+        if evaluator.unsteady:
+            return not_repeated(report, evaluator.unsteady)
+        return other_value(report, derivative.where, evaluator.out_names, evaluator.values, derivative.values)

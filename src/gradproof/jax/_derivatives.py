@@ -12,10 +12,11 @@ import jax.numpy as jnp
 from gradproof._containers import Named
 from gradproof._errors import GradproofError, UsageError
 from gradproof.jax._errors import quoted
-from gradproof.jax._functions import Arrays, Evaluator, Function
+from gradproof.jax._functions import Arrays, Evaluator, Function, fresh
 
-ENOUGH: Final = 12
-"""Products that are made as they are before they are compiled: what Python does in a rule is seen in these."""
+ENOUGH: Final = 24
+"""Products that are made as they are before they are compiled: by then they have taken as long as that does. What
+Python does within a rule is seen in these."""
 NO_FORWARD: Final = "can't apply forward-mode autodiff (jvp) to a custom_vjp function"
 NO_REVERSE: Final = "Reverse-mode differentiation does not work for lax.while_loop"
 CALLS: Final = {"rev": "jax.vjp(f, *args)", "fwd": "jax.jvp(f, args, tangents)"}
@@ -71,7 +72,7 @@ class Derivative:
         self.mode = mode
         self.where = CALLS[mode].replace("(f,", f"({what},")
         self.names = evaluator.names if mode == "rev" else evaluator.out_names
-        leaves = [jnp.copy(leaf) for leaf in evaluator.leaves]
+        leaves = fresh(evaluator.leaves)
         function = evaluator.function
         with quoting(self.where):
             if mode == "rev":
@@ -80,7 +81,7 @@ class Derivative:
                 one = evaluator.values
             else:
                 self.values, _ = jax.jvp(function, (leaves,), ([jnp.zeros_like(leaf) for leaf in leaves],))
-                self.products = Products(lambda x, v: list(jax.jvp(function, (x,), (v,))[1]), evaluator.leaves)
+                self.products = Products(lambda x, v: list(jax.jvp(function, (fresh(x),), (v,))[1]), evaluator.leaves)
                 one = leaves
             self.products([jnp.ones_like(value) for value in one])
 
@@ -108,6 +109,8 @@ def quoting(where: str) -> Iterator[None]:
 
 
 def _remedy(error: BaseException, text: str) -> str:
+    if "callback" in text:
+        return "Give it a derivative of its own, with jax.custom_jvp or jax.custom_vjp"
     if "Custom VJP" in text or "custom_vjp" in text or "bwd" in text:
         return "Let the bwd rule return a tuple of one cotangent for each argument, in its structure, shape and dtype"
     if "Custom JVP" in text or "custom_jvp" in text:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,14 +14,11 @@ from gradproof._errors import CostRaised, NotDifferentiable, ShapeMismatch
 from gradproof._outputs import LONE_OUTPUT
 from gradproof.adapters import kind_of
 from gradproof.jax._arguments import Arguments, is_inexact, named_leaves, zero_tangent
+from gradproof.jax._compilation import DISPATCH, TRACING, pays
 from gradproof.jax._errors import quoted
-from gradproof.jax._values import alike, equal
+from gradproof.jax._values import alike, difference
 
 Arrays = list[Any]
-EVALUATIONS: Final = 24
-"""Calls that a check of one mode makes, about: two lines and what finds their step."""
-COMPILATION: Final = 0.04, 0.0015
-"""Seconds that XLA takes to compile a function, and for each of its operations (as measured on one core)."""
 
 
 class Function:
@@ -33,6 +29,8 @@ class Function:
     f, arguments
         As given.
     """
+
+    overhead = DISPATCH
 
     def __init__(self, f: Callable[..., Any], arguments: Arguments) -> None:
         self.f = f
@@ -50,7 +48,7 @@ class Function:
     def __call__(self, leaves: Sequence[Any]) -> Arrays:
         """Return the differentiable outputs."""
         if self.donates:
-            leaves = [leaf if isinstance(leaf, jax.core.Tracer) else jnp.copy(leaf) for leaf in leaves]
+            leaves = fresh(leaves)
         return self.outputs(self.f(*self.arguments.rebuilt(leaves)))
 
     def outputs(self, answer: Any) -> Arrays:
@@ -124,6 +122,7 @@ class Second:
 
     donates = False
     compiled = False
+    overhead = TRACING
 
     def __init__(
         self,
@@ -151,6 +150,11 @@ class Second:
         return list(jax.jvp(self.function, (x,), (u,))[1])
 
 
+def fresh(leaves: Sequence[Any]) -> Arrays:
+    """Return copies: a function may give its arguments' buffers away."""
+    return [leaf if isinstance(leaf, jax.core.Tracer) else jnp.copy(leaf) for leaf in leaves]
+
+
 def _normal(generator: np.random.Generator, like: Any) -> Any:
     values = generator.standard_normal(like.shape)
     if jnp.iscomplexobj(like):
@@ -161,8 +165,8 @@ def _normal(generator: np.random.Generator, like: Any) -> Any:
 class Evaluator:
     """A function evaluated at the point twice, and compiled where that was asked for, or pays.
 
-    Two calls show whether it gives the same value again, and how long it takes once JAX knows its operations.
-    What is compiled is compiled once, and evaluated at every point of the check.
+    Two calls show whether it gives the same value again. What is compiled is compiled once, and evaluated at every
+    point of the check. Whether that pays is estimated from its operations, not by a clock: a report can be repeated.
 
     Parameters
     ----------
@@ -182,28 +186,24 @@ class Evaluator:
         self.names: tuple[str, ...] = function.names
         self.leaves: Arrays = function.leaves
         self.function: Callable[[Sequence[Any]], Arrays] = function
-        given = [jnp.copy(leaf) for leaf in self.leaves]
-        self.values: Arrays = self._once(given)[0]
+        given = fresh(self.leaves)
+        self.values: Arrays = self._once(given)
         function.donates = any(leaf.is_deleted() for leaf in given)
-        again, seconds = self._once([jnp.copy(leaf) for leaf in self.leaves])
+        again = self._once(fresh(self.leaves))
         self.out_names: tuple[str, ...] = function.out_names
-        self.repeats = all(equal(one, two) for one, two in zip(self.values, again, strict=True))
+        self.unsteady = max(difference(one, two) for one, two in zip(self.values, again, strict=True))
         self.is_compiled = False
         self.refusal = ""
-        wanted = compile_
-        if wanted is None:
-            wanted = self.repeats and not function.compiled and EVALUATIONS * seconds > COMPILATION[0]
-        if wanted:
-            self._compile(seconds if compile_ is None else None)
+        if compile_ or (compile_ is None and not self.unsteady and not function.compiled):
+            self._compile(forced=compile_ is True)
 
     def __call__(self, point: Named) -> Named:
         """Evaluate at a point."""
         return Named(zip(self.out_names, self.function(list(point.values())), strict=True))
 
-    def _once(self, given: Arrays) -> tuple[Arrays, float]:
-        started = time.perf_counter()
+    def _once(self, given: Arrays) -> Arrays:
         try:
-            values = jax.block_until_ready(self.source(given))
+            values: Arrays = jax.block_until_ready(self.source(given))
         except NotDifferentiable:
             raise
         except Exception as error:
@@ -213,16 +213,14 @@ class Evaluator:
                 meaning="The function cannot be evaluated at the point itself",
                 remedy="Call it once by hand with these arguments",
             ) from error
-        return values, time.perf_counter() - started
+        return values
 
-    def _compile(self, seconds: float | None) -> None:
-        """Compile, where it works, gives the same values and (given the seconds of a plain call) pays."""
+    def _compile(self, *, forced: bool) -> None:
+        """Compile, where it works, gives the same values and (unless it is asked for) pays."""
         compiled = jax.jit(self.source.__call__)
         try:
-            if seconds is not None:
-                operations = _operations(compiled.trace(self.leaves).jaxpr.jaxpr)
-                if EVALUATIONS * seconds <= COMPILATION[0] + COMPILATION[1] * operations:
-                    return
+            if not forced and not pays(compiled.trace(self.leaves).jaxpr.jaxpr, self.source.overhead):
+                return
             values = jax.block_until_ready(compiled(self.leaves))
         except Exception as error:  # whatever JAX has against tracing this function: it runs as it is
             self.refusal = quoted(error)
@@ -231,14 +229,3 @@ class Evaluator:
             self.refusal = "compiled, it returns other values"
             return
         self.function, self.values, self.is_compiled = compiled, values, True
-
-
-def _operations(jaxpr: Any) -> int:
-    """Count the operations of a program, those of its inner programs included."""
-    total = 0
-    for equation in jaxpr.eqns:
-        total += 1
-        for parameter in equation.params.values():
-            inner = getattr(parameter, "jaxpr", parameter)
-            total += _operations(inner) if hasattr(inner, "eqns") else 0
-    return total

@@ -14,9 +14,12 @@ SAME: Final = 1.0e3
 """A function gives the same values where they differ by no more than so many roundings of the largest."""
 
 
-def equal(one: Any, two: Any) -> bool:
-    """Say whether two arrays are equal, NaN included."""
-    return bool(np.array_equal(np.asarray(one), np.asarray(two), equal_nan=True))
+def difference(one: Any, two: Any) -> float:
+    """Return max|a − b| / max|a|: 0 for equal arrays, NaN included."""
+    if np.array_equal(np.asarray(one), np.asarray(two), equal_nan=True):
+        return 0.0
+    size, off = _size_and_distance(one, two)
+    return off / size if size > 0 else 1.0
 
 
 def alike(one: Any, two: Any) -> bool:
@@ -26,13 +29,16 @@ def alike(one: Any, two: Any) -> bool:
 
 def relative_distance(one: Any, two: Any) -> float:
     """Return max|a − b| / max|a|; 0 where that is no more than rounding."""
-    a, b = (np.asarray(value).astype(np.complex128) for value in (one, two))
-    both = np.isfinite(a) & np.isfinite(b)
-    size = float(np.max(np.abs(a[both]), initial=0.0))
-    off = float(np.max(np.abs(a[both] - b[both]), initial=0.0))
+    size, off = _size_and_distance(one, two)
     if within(off, SAME * _roundoff(one) * size) or size == 0:
         return 0.0
     return off / size
+
+
+def _size_and_distance(one: Any, two: Any) -> tuple[float, float]:
+    a, b = (np.asarray(value).astype(np.complex128) for value in (one, two))
+    both = np.isfinite(a) & np.isfinite(b)
+    return float(np.max(np.abs(a[both]), initial=0.0)), float(np.max(np.abs(a[both] - b[both]), initial=0.0))
 
 
 def half_the_digits(value: Any) -> float:
