@@ -33,7 +33,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_differences",
     # the user's problem
     "adapters",
-    "_blocks _outputs",
+    "_blocks _conformance _outputs",
     "_problem",
     # the method, for a cost
     "_engine _scales _batches",
@@ -44,7 +44,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_examination",
     # the method, for a function with many outputs
     "_map_engine _dot_test",
-    "_linear_claims _vector_lines",
+    "_linear_claims _vector_lines _map_batches",
     "_jacobians _matrix_evidence _map_tests",
     "_map_examination",
     "_map_faults _map_hypotheses _map_report",

@@ -67,19 +67,22 @@ class Batches:
 
     def parts(self, positions: IntArray) -> Iterator[IntArray]:
         """Yield the positions in parts, each as wide as the memory allows that the ones before it took."""
-        done, self.width = 0, min(FIRST, self.limit, positions.size)
+        done, self.width, growing = 0, min(FIRST, self.limit, positions.size), True
+        peak = _peak()
         while done < positions.size:
             part = positions[done : done + self.width]
-            before = _peak()
             yield part
             done += part.size
-            taken = (_peak() - before) / part.size
-            affordable = int(min(MEMORY_BYTES / taken, self.limit)) if taken > 0 else self.limit
-            self.limit = max(affordable, 1)
-            # Of equal width: a framework that compiles does so for each width.
             rest = positions.size - done
+            if not growing or not rest:
+                continue
+            peak, before = _peak(), peak
+            taken = (peak - before) / part.size
+            self.limit = max(int(min(MEMORY_BYTES / taken, self.limit)) if taken > 0 else self.limit, 1)
+            # Of equal width: a framework that compiles does so for each width.
             widest = min(self.limit, GROWTH * self.width)
-            self.width = -(-rest // max(-(-rest // widest), 1)) if rest else self.width
+            width = -(-rest // -(-rest // widest))
+            growing, self.width = width > self.width, width
 
     def evaluate(self, coordinates: IntArray, moved: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         """Return what is evaluated at each point and, by the same call, at θ; None where that fails.

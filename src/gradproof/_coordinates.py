@@ -44,6 +44,8 @@ TWO_STEPS: Final = 2.2
 """Standard deviation of the formula on both steps, over noise/step."""
 SHORTER: Final = 1 / (10 * math.pi)
 """How much shorter the step is at which a coordinate is asked again before it is measured with care."""
+SHORTEST_TWO_POINT_STEP: Final = 1e-5
+"""However small the tolerance is, two values at a shorter step tell less of it, not more."""
 RESWEEPS: Final = 4
 """Times that a block may be swept again at another step."""
 TWO_STEPS_OUT: Final = (1.0, -1.0)
@@ -82,6 +84,24 @@ class Lines(Protocol):
 
 LinesOf = Callable[[int, NDArray[np.intp], FloatArray], Lines]
 """Makes lines of a block, of the coordinates' numbers and of their lengths."""
+
+
+def two_point_step(noise: float, tolerance: float) -> float:
+    """Return the step of the two-point formula, in units of the length over which the cost changes.
+
+    Truncation h²φ‴/6 is to stay a tenth of the tolerance, and below the bar of the noise, a few times ε/h:
+    h = (30 ε/A)^⅓ for a cost that changes by A over the parameters' own lengths. A longer step is taken for a
+    mistake where a kink is crossed, or where a coordinate's gradient is small; a shorter one drowns in noise.
+
+    Parameters
+    ----------
+    noise
+        ε/A.
+    tolerance
+        τ.
+    """
+    balanced = float((30 * max(noise, 1e-17)) ** (1 / 3))
+    return min(balanced, max(math.sqrt(tolerance) / 3, SHORTEST_TWO_POINT_STEP), 0.1) * 1.0371
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradproof._certificate import group_blocks
 from gradproof._certification import Certification
-from gradproof._coordinates import Exhaustive
+from gradproof._coordinates import Exhaustive, two_point_step
 from gradproof._differences import first_line
 from gradproof._directions import RandomDirection
 from gradproof._results import (
@@ -22,8 +22,6 @@ from gradproof._settings import HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
 from gradproof._statistics import difference_from_below
 from gradproof._study import BlockState, Study
 
-SHORTEST_TWO_POINT_STEP: Final = 1e-5
-"""However small the tolerance is, two values at a shorter step tell less of it, not more."""
 ENOUGH_FOR_COORDINATES: Final = 8.0
 """Degrees of freedom of the noise below which the bars of single coordinates would be needlessly wide."""
 
@@ -108,20 +106,14 @@ class Enumeration:
         return RandomDirection(self.study.settings.seed, self.study.next_streams(), scales)
 
     def coordinate_step(self) -> float:
-        """Return the step of the two-point formula, from what a line has taught; a first line where none was made.
-
-        Truncation h²φ‴/6 is to stay a tenth of the tolerance, and below the bar of the noise, a few times ε/h:
-        h = (30 ε/A)^⅓ for a cost that changes by A over the parameters' own lengths. A longer step is taken for a
-        mistake where a kink is crossed, or where a coordinate's gradient is small; a shorter one drowns in noise.
-        """
+        """Return the step of the two-point formula, from what a line has taught; a first line where none was made."""
         if not self.study.pool.readings:
             line = self.study.line_of(self.joint_direction())
             first_line(line, 0.0, self.study.pool, max_evaluations=12, scale=0.1, enough=ENOUGH_FOR_COORDINATES)
         change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
         noise = max(self.study.noise, self.study.engine.granularity)
         tolerance = min(state.tolerance for state in self.study.states)
-        balanced = float((30 * max(noise / change, 1e-17)) ** (1 / 3))
-        return min(balanced, max(math.sqrt(tolerance) / 3, SHORTEST_TWO_POINT_STEP), 0.1) * 1.0371
+        return two_point_step(noise / change, tolerance)
 
     def take_coordinates(self, b: int, state: BlockState, exhaustive: Exhaustive, *, may_raise: bool = False) -> None:
         """Combine what the coordinates say of a block with what the certificate said."""
