@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from gradproof import Verdict, _batches, check_gradient
+from gradproof import Verdict, _batches, check_gradient, check_jacobian
 from gradproof._batches import Batches
 from gradproof._coordinate_lines import CoordinateLines
 from gradproof._directions import Coordinate
 from gradproof._engine import Engine
 from gradproof._events import Evaluated
+from gradproof._map_batches import MapBatches
 from gradproof._noise import Pool
 from gradproof._problem import Problem
 from gradproof._tables import shorten_mantissa, shorten_mantissas
@@ -350,3 +351,109 @@ def test_the_noise_of_many_values_is_that_of_each():
 def test_many_steps_are_shortened_like_each():
     steps = np.random.default_rng(0).standard_normal(200) * 10.0 ** np.arange(-100, 100)
     assert shorten_mantissas(steps).tolist() == [shorten_mantissa(step) for step in steps]
+
+
+# ------------------------------------------------------------------------------------------------ many outputs
+def waves(point):
+    hidden = torch.tanh(WEIGHTS @ point["x"])
+    return {"hidden": hidden, "energy": (hidden**2).sum() * point["y"].sum()}
+
+
+def waves_and_jacobian():
+    point = {"x": 0.3 * normal(40), "y": normal(35, seed=1)}
+    return point, torch.func.jacrev(waves)(point)
+
+
+def check_matrix(function, claimed, point, **options):
+    return check_jacobian(function, claimed, point, strategy="coordinates", seed=3, **options)
+
+
+def one_by_one(monkeypatch, *arguments, **options):
+    with monkeypatch.context() as patch:
+        patch.setattr(MapBatches, "pairs", lambda *_: None)
+        return check_matrix(*arguments, **options)
+
+
+def test_columns_in_batches_are_certified_by_two_values_each(monkeypatch):
+    point, claimed = waves_and_jacobian()
+    calls = Calls(waves)
+    report, alone = check_matrix(calls, claimed, point), one_by_one(monkeypatch, waves, claimed, point)
+    assert calls.together > 0
+    assert report.verdict is alone.verdict is Verdict.CORRECT
+    assert report.evaluations < 0.6 * alone.evaluations
+    for ours, theirs in zip(report.blocks, alone.blocks, strict=True):
+        assert (ours.name, ours.verdict) == (theirs.name, theirs.verdict)
+        assert ours.difference.upper < 1e-7
+
+
+@pytest.mark.parametrize("wrong", [(3, 17), (0, 0), (6, 39)])
+def test_a_wrong_entry_is_named_though_its_column_was_measured_in_a_batch(wrong):
+    point, claimed = waves_and_jacobian()
+    claimed["hidden"]["x"][wrong] *= 1.01
+    report = check_matrix(waves, claimed, point)
+    assert report.verdict is Verdict.WRONG
+    assert [block.name for block in report.blocks if block.verdict is Verdict.WRONG] == ["hidden × x"]
+    assert str(list(wrong)) in str(report)
+
+
+def test_a_matrix_that_is_wrong_throughout_is_called_so(monkeypatch):
+    point, claimed = waves_and_jacobian()
+    claimed["hidden"]["x"] *= 1.001
+    report, alone = check_matrix(waves, claimed, point), one_by_one(monkeypatch, waves, claimed, point)
+    assert report.verdict is alone.verdict is Verdict.WRONG
+    assert [b.verdict for b in report.blocks] == [b.verdict for b in alone.blocks]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda p: waves(p) if float(p["x"].sum()) > -1e9 else p,
+        lambda p: {name: torch.from_numpy(np.array(leaf.numpy())) for name, leaf in waves(p).items()},
+    ],
+    ids=["branch", "numpy"],
+)
+def test_functions_that_cannot_be_batched_are_measured_column_by_column(monkeypatch, function):
+    point, claimed = waves_and_jacobian()
+    report, alone = check_matrix(function, claimed, point), one_by_one(monkeypatch, function, claimed, point)
+    assert report.blocks == alone.blocks
+    assert report.evaluations == alone.evaluations + 1
+
+
+@pytest.mark.parametrize(
+    "distorted",
+    [
+        lambda values: {k: v + 1e-3 * torch.arange(len(v)).reshape(-1, *[1] * (v.ndim - 1)) for k, v in values.items()},
+        lambda values: {k: v[:1].expand(v.shape) for k, v in values.items()},
+        lambda values: {k: v.float() for k, v in values.items()},
+        lambda values: {k: v[1:] for k, v in values.items()},
+        lambda values: {"hidden": values["hidden"]},
+        lambda values: {k: v * math.nan for k, v in values.items()},
+    ],
+)
+def test_batches_of_other_outputs_are_not_believed(monkeypatch, distorted):
+    point, claimed = waves_and_jacobian()
+    alone = one_by_one(monkeypatch, waves, claimed, point)
+    monkeypatch.setattr(adapter.TorchAdapter, "vectorized", distorting(distorted))
+    report = check_matrix(waves, claimed, point)
+    assert report.blocks == alone.blocks
+    assert alone.evaluations < report.evaluations <= alone.evaluations + _batches.FIRST + 3
+
+
+@pytest.mark.parametrize("budget", [30, 100, 200, 300])
+def test_the_budget_of_columns_is_a_hard_limit(budget):
+    point, claimed = waves_and_jacobian()
+    calls = Calls(waves)
+    report = check_matrix(calls, claimed, point, budget=budget)
+    assert report.evaluations <= budget
+    assert calls.alone <= budget
+    assert report.verdict is not Verdict.WRONG
+
+
+def test_complex_outputs_are_taken_apart_in_batches_too():
+    angles = normal(40)
+    claimed = torch.diag(1j * torch.exp(1j * angles))
+    calls = Calls(lambda x: torch.exp(1j * x))
+    report = check_matrix(calls, claimed, angles, convention="jax")
+    assert calls.together > 0
+    assert report.verdict is Verdict.CORRECT
+    assert report.evaluations < 4 * 40
