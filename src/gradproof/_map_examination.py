@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
@@ -32,11 +33,28 @@ CHUNK: Final = 65536
 
 
 class Measured:
-    """One line that was measured: its direction's arrays, and the whole J v or R v with its bars, once it is asked for."""
+    """One line that was measured: its direction's arrays, and the whole J v or R v with its bars, once it is asked for.
 
-    def __init__(self, components: Components, whole: Callable[[], tuple[FloatArray, FloatArray]]) -> None:
+    Parameters
+    ----------
+    components
+        v.
+    reading
+        What was read: (J − A) v in all rows, or its products with the cotangents.
+    whole
+        Works out J v or R v in all rows, and its bars.
+    """
+
+    def __init__(
+        self, components: Components, reading: LineReading, whole: Callable[[], tuple[FloatArray, FloatArray]]
+    ) -> None:
         self.components = components
+        self.discrepancies, self.discrepancy_bars = reading.values, reading.bars
         self._whole = whole
+
+    def within(self, block: int) -> bool:
+        """Say whether the direction lies in one block of the point alone."""
+        return [k for k, part in enumerate(self.components) if part is not None] == [block]
 
     @cached_property
     def whole(self) -> tuple[FloatArray, FloatArray]:
@@ -211,10 +229,10 @@ class MapExamination:
         if any(pair.zero for row in self.pairs for pair in row):
             self.anchor(line)
         changes = [line.raw[t].change for t in reading.steps]
-        found = Measured(components, lambda: self.whole(changes, reading))
+        found = Measured(components, reading, lambda: self.whole(changes, reading))
         if self.outputs.size > CHUNK:
             whole = found.whole
-            found = Measured(components, lambda: whole)  # without all that it was worked out from
+            found = Measured(components, reading, lambda: whole)  # without all that it was worked out from
         self.measured.append(found)
         return reading
 
@@ -253,6 +271,31 @@ class MapExamination:
             bars[block.rows] += (each.truncation + 10 * each.spread) / math.sqrt(self.count * max(block.size, 1))
         return values, bars
 
+    def seen(self, line: Measured, o: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return what a line shows of an output: what is claimed, the discrepancy from it, and how far that may be off.
+
+        They are its rows of A v and (J − A) v, or products of these with the cotangents.
+        """
+        if self.full:
+            rows = self.outputs.blocks[o].rows
+            return self.claim.apply(line.components)[rows], line.discrepancies[rows], line.discrepancy_bars[rows]
+        claim, rows = self.claim, slice(self.count * o, self.count * (o + 1))
+        assert isinstance(claim, VjpClaim)  # noqa: S101  # the only claim without columns
+        pairs = zip(claim.pulled[o], line.components, strict=True)
+        claimed = sum((each @ part for each, part in pairs if part is not None), np.zeros(self.count))
+        return claimed, line.discrepancies[rows], line.discrepancy_bars[rows]
+
+    def sharpen(self, pair: Pair) -> None:
+        """Estimate D of a wrong pair by the same lines on both sides, so that their chance cancels."""
+        seen = [self.seen(line, pair.output) for line in self.measured if line.within(pair.block)]
+        if pair.verdict is not Verdict.WRONG or pair.zero or not seen:
+            return
+        claimed = math.hypot(*(norm(a) for a, _, _ in seen))
+        numerical = math.hypot(*(norm(a + d) for a, d, _ in seen))
+        middle = math.hypot(*(norm(d) for _, d, _ in seen)) / (claimed + numerical)
+        difference = pair.difference
+        pair.difference = replace(difference, estimate=min(max(middle, difference.lower), difference.upper))
+
     # -- certificate -------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -265,6 +308,7 @@ class MapExamination:
                 self.spent = True
         for row in self.pairs:
             for pair in row:
+                self.sharpen(pair)
                 if pair.verdict is None:
                     pair.verdict = Verdict.INCONCLUSIVE
                 if pair.verdict is Verdict.INCONCLUSIVE:

@@ -139,7 +139,7 @@ def overall(pairs: Sequence[Pair]) -> Difference:
     residuals = [_residual(p.difference.estimate, p.norm) for p in counted]
     most = math.hypot(*(_residual(p.difference.upper, p.norm) for p in counted))
     least = math.hypot(*(_least(p.difference.lower, p.norm) for p in counted))
-    estimate = difference_from_below(math.hypot(*residuals), norm)
+    estimate = difference_from_above(math.hypot(*residuals), norm)  # the inverse of what `_residual` does
     upper = difference_from_above(most, norm)
     return Difference(
         estimate=estimate, lower=min(difference_from_below(least, norm), estimate), upper=max(upper, estimate)
