@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
@@ -252,11 +253,13 @@ class _Check:
     def forward(self, graph: Graph, evaluator: Evaluator, *, alone: bool) -> Report | None:
         """Check forward mode, where there is one."""
         try:
-            push(
-                self.values,
-                graph,
-                Named({n: torch.zeros_like(x) for n, x in zip(graph.names, graph.leaves, strict=True)}),
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, of what it loads for this
+                push(
+                    self.values,
+                    graph,
+                    Named({n: torch.zeros_like(x) for n, x in zip(graph.names, graph.leaves, strict=True)}),
+                )
         except (NotImplementedError, RuntimeError) as error:
             if alone:
                 raise UsageError(

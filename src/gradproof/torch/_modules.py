@@ -239,7 +239,9 @@ class ModuleCost:
     def __call__(self, point: Named) -> Any:
         """Return the cost at a point."""
         with (
-            self.borrowed.displaced(self.parameters, list(point.values())),
+            self.borrowed.displaced(
+                self.parameters, [_joined(v, p) for v, p in zip(point.values(), self.parameters, strict=True)]
+            ),
             torch.set_grad_enabled(self.with_gradients),
         ):
             answer = self.call()
@@ -264,7 +266,12 @@ def _check(
     before = Generators() if replayed is None else None
     value, gradients, unused = _gradient(parameters, borrowed, evaluate)
     notes = parameters.notes(unused)
-    point = Named({name: ADAPTER.copy(parameter) for name, parameter in parameters.checked.items()})
+    point = Named({name: ADAPTER.copy(_pairs(parameter)) for name, parameter in parameters.checked.items()})
+    complex_ = [name for name, parameter in parameters.checked.items() if parameter.is_complex()]
+    if complex_:
+        notes.append(
+            f"Complex parameters ({_listed(complex_)}) are pairs of reals: the last index is 0 for the real part, 1 for the imaginary part."
+        )
     if before is not None and before.moved():
         difference = _relative(evaluate(point), value)
         if difference > 0:
@@ -335,7 +342,7 @@ def _gradient(
     unused = [name for name, gradient in zip(parameters.checked, found, strict=True) if gradient is None]
     gradients = Named(
         {
-            name: torch.zeros_like(tensor) if gradient is None else gradient
+            name: _pairs(torch.zeros_like(tensor) if gradient is None else gradient)
             for (name, tensor), gradient in zip(parameters.checked.items(), found, strict=True)
         }
     )
@@ -380,15 +387,25 @@ def _given(claimed: Mapping[str, torch.Tensor], parameters: Parameters) -> Named
                 meaning=f"It has {_listed(list(claimed)) or 'nothing'}",
                 remedy=f"Give a tensor for each parameter (zeros where there is no dependence), or exclude={name.split(' = ')[0]!r}",
             )
-        found[name] = given
+        found[name] = _pairs(given)
     return Named(found)
 
 
+def _pairs(tensor: torch.Tensor) -> Any:
+    """Return a complex tensor as pairs of reals, others as they are; PyTorch's g = ∂/∂Re + i ∂/∂Im is the pair of both."""
+    pairs = ADAPTER.pairs(tensor) if isinstance(tensor, torch.Tensor) else None
+    return tensor if pairs is None else pairs
+
+
+def _joined(value: Any, parameter: torch.Tensor) -> Any:
+    return ADAPTER.from_pairs(value, parameter) if parameter.is_complex() else value
+
+
 def _random_block(name: str, parameter: torch.Tensor, options: dict[str, Any]) -> BlockResult:
-    dtype = ADAPTER.describe(parameter)[1]
+    shape, dtype = ADAPTER.describe(_pairs(parameter))
     return BlockResult(
         name=name,
-        shape=tuple(parameter.shape),
+        shape=shape,
         dtype=dtype,
         verdict=Verdict.INCONCLUSIVE,
         difference=UNKNOWN,
