@@ -1,4 +1,4 @@
-"""For testing gradient checks themselves: wrong gradients on purpose, and problems with right ones.
+"""For testing gradient checks themselves: wrong gradients on purpose, problems with right ones, adapters' conformance.
 
 Examples
 --------
@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import optree
 
+from gradproof._conformance import check_adapter
 from gradproof._gallery import GalleryProblem, gallery
 from gradproof._mutations import mutations
 from gradproof._results import Cause
@@ -27,7 +28,7 @@ from gradproof._transformations import FloatArray
 
 STREAM: Final = 0x6D757461
 
-__all__ = ["GalleryProblem", "Mutant", "gallery", "mutants"]
+__all__ = ["GalleryProblem", "Mutant", "check_adapter", "gallery", "mutants"]
 
 
 @dataclass(frozen=True, slots=True)

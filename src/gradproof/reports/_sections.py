@@ -158,6 +158,8 @@ def _how_sure(report: Report) -> str:
         return f"{is_estimate}, between {low} and {high} {sure}. {tolerance}"
     if difference.lower > report.tolerance:
         return f"{is_estimate}, at least {lower_bound(difference.lower, 4)} {sure}. {tolerance}"
+    if not report.faulty:
+        return f"{is_estimate}, at most {bound(difference.upper)} {sure}: what is wrong is something else. {tolerance}"
     return f"{is_estimate} in all: the rest of {SUBJECTS.get(report.verb, 'the gradient')} hides the fault. {tolerance}"
 
 
