@@ -47,8 +47,8 @@ class Arguments:
         only: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
     ) -> None:
-        self.unpacked = isinstance(args, (tuple, list)) and not hasattr(args, "_fields")
-        given = tuple(args) if self.unpacked else (args,)
+        several = isinstance(args, (tuple, list)) and not hasattr(args, "_fields")
+        self._given = given = tuple(args) if several else (args,)
         self.parameters = parameter_names(f, len(given))
         self.all_names, self._leaves, self._structure = named_leaves(given, self.parameters)
         if not self._leaves:
@@ -95,7 +95,7 @@ class Arguments:
 
     def by_name(self, answer: Any) -> dict[str, Any]:
         """Return the leaves of an answer in the arguments' structure by name, without those of what is held constant."""
-        if len(self.parameters) == 1 and not (isinstance(answer, (tuple, list)) and len(answer) == 1 and self.unpacked):
+        if len(self.parameters) == 1 and not self._is_tuple_of_one(answer):
             answer = (answer,)
         answer = tuple(answer) if isinstance(answer, (tuple, list)) else (answer,)
         if len(answer) != len(self.parameters):
@@ -107,6 +107,13 @@ class Arguments:
         names, leaves, _ = named_leaves(answer, self.parameters)
         constants = {self.all_names[k] for k in self._constants}
         return {name: leaf for name, leaf in zip(names, leaves, strict=True) if name not in constants}
+
+    def _is_tuple_of_one(self, answer: Any) -> bool:
+        """Say whether an answer is a tuple around that of the only argument, as the function of `jax.vjp` returns it."""
+        if not (type(answer) in {tuple, list} and len(answer) == 1):
+            return False
+        bare = type(self._given[0]) in {tuple, list} and len(self._given[0]) == 1
+        return not bare or type(answer[0]) in {tuple, list}
 
     def _notes(self, inexact: Sequence[int]) -> list[str]:
         """Say what is held constant, and what was rounded."""
