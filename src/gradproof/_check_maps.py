@@ -41,11 +41,14 @@ from gradproof._map_tests import (
     find_non_finite,
     linearity_of,
 )
+from gradproof._noise import norm
 from gradproof._outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem import Problem
 from gradproof._results import Cause, Diagnosis, Reason, Report, Verdict
 from gradproof._settings import DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Convention, Settings
 
+RANDOM = 1e-6
+"""Two calls that differ by less, relatively, are those of a noisy function rather than of a random one."""
 SPARE = 60
 """Evaluations that are left to the search when every column is measured."""
 
@@ -64,10 +67,19 @@ class Task:
     convention: Convention
     observer: Observer | None
     symmetric: bool = False
+    call: str = ""
+    """How the call of the claim reads to people, where it is not the verb's argument."""
 
 
 def make_task(
-    verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False
+    verb: str,
+    function: Any,
+    claimed: Any,
+    point: Any,
+    options: dict[str, Any],
+    *,
+    symmetric: bool = False,
+    call: str = "",
 ) -> Task:
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
@@ -97,6 +109,7 @@ def make_task(
         given["convention"],
         given["observer"],
         symmetric,
+        call,
     )
 
 
@@ -151,6 +164,8 @@ class MapCheck:
         if where:
             return self.finished(self.non_finite(where))
         claim = self.tested(claim)
+        if self.random():
+            return self.finished(self.undecided(claim))
         examination = MapExamination(self.engine, claim, self.task.settings)
         sparse = isinstance(claim, MatrixClaim) and claim.sparse
         if self.task.settings.strategy != "coordinates" or sparse:
@@ -199,12 +214,12 @@ class MapCheck:
         task, outputs, structure = self.task, self.engine.outputs, self.structure
         seed = task.settings.seed + fresh
         if task.verb == "check_vjp":
-            called = Called(task.claimed, self.engine, self.restore, "vjp(point, cotangent)")
+            called = Called(task.claimed, self.engine, self.restore, task.call or "vjp(point, cotangent)")
             return VjpClaim(called, outputs, structure, conjugate=conjugate, seed=seed)
         scales = [float(np.sqrt(np.mean(v**2))) or 1.0 for v in self.engine.problem.values]
         if task.verb in {"check_jvp", "check_hvp"}:
             kind, name = ("JVP", "jvp(point, tangent)") if task.verb == "check_jvp" else ("HVP", "hvp(point, vector)")
-            called = Called(task.claimed, self.engine, self.restore, name)
+            called = Called(task.claimed, self.engine, self.restore, task.call or name)
             return JvpClaim(called, outputs, structure, kind=kind, seed=seed, scales=scales)
         kind = "Jacobian" if task.verb == "check_jacobian" else "Hessian"
         value = self.matrix_value(kind)
@@ -273,7 +288,7 @@ class MapCheck:
         if isinstance(claim, MatrixClaim):
             return claim
         assert isinstance(claim, (VjpClaim, JvpClaim))  # noqa: S101  # there is no other
-        self.tests = linearity_of(claim)
+        self.tests = linearity_of(claim, self.task.settings.tolerance)
         self.diagnoses += self.tests.diagnoses
         self.wrong = self.wrong or bool(self.tests.diagnoses)
         if self.task.settings.strategy == "certificate":
@@ -281,6 +296,41 @@ class MapCheck:
         forced = self.task.settings.strategy == "coordinates"
         few_columns = EXHAUSTIVE_EVALUATIONS // EVALUATIONS
         return written_out(claim, forced=forced, few_columns=few_columns, most=EXPLICIT_SIZE) or claim
+
+    def random(self) -> bool:
+        """Say whether the function itself differs from call to call, as its claim does: then nothing can be compared."""
+        if not any(d.cause is Cause.NON_DETERMINISTIC_CLAIM for d in self.diagnoses):
+            return False
+        change = self.engine.repeat()
+        if change is None or norm(change) <= RANDOM * norm(self.engine.base):
+            return False
+        self.diagnoses = [
+            Diagnosis(
+                cause=Cause.NON_DETERMINISTIC_COST,
+                block="",
+                coefficient=norm(change) / (norm(self.engine.base) or 1.0),
+                sentence=f"Two calls of the function at the same point differ by {norm(change) / (norm(self.engine.base) or 1.0):.1e}, relatively, and so do two of its derivative: random numbers are drawn.",
+                remedy="draw the same ones at each call: fix the seed inside the function and its derivative",
+            )
+        ]
+        self.wrong = False
+        return True
+
+    def undecided(self, claim: Claim) -> Report:
+        """Report that nothing could be said."""
+        examination = MapExamination(self.engine, claim, self.task.settings)
+        for row in examination.pairs:
+            for pair in row:
+                pair.verdict, pair.reason = Verdict.INCONCLUSIVE, Reason.RANDOM
+        return map_report(
+            examination,
+            verb=self.task.verb,
+            strategy=self.task.settings.strategy,
+            entries=(),
+            diagnoses=self.diagnoses,
+            notes=[*self.notes, *claim.notes],
+            wrong=False,
+        )
 
     def non_finite(self, where: str) -> Report:
         s, engine = self.task.settings, self.engine
@@ -331,11 +381,16 @@ class MapCheck:
             return False
         self.phase = "diagnosis"
         try:
-            whole = explain_whole(examination) or self.other_convention(examination)
+            # A claim that is diagonal in complex numbers looks transposed, too, in the other convention.
+            whole = self.other_convention(examination) or explain_whole(examination, self.fresh_claim)
         except BudgetSpent:
             return False
         self.diagnoses += whole
         return bool(whole)
+
+    def fresh_claim(self) -> Claim:
+        """Return the claim with cotangents or tangents of its own, for what replaces it."""
+        return self.claim(conjugate=self.task.convention == "jax", fresh=1)
 
     def other_convention(self, examination: MapExamination) -> list[Diagnosis]:
         """Try the other convention for complex numbers."""

@@ -479,6 +479,8 @@ class Nonlinearity:
         Two calls with the same argument.
     multiple, sum
         Of arguments, against the same of their answers.
+    apart
+        The argument block by block, in two halves: nothing is asked of the others.
     layouts
         The same values in another memory layout.
     failures
@@ -488,12 +490,21 @@ class Nonlinearity:
     repeated: float
     multiple: float
     sum: float
+    apart: float
     layouts: dict[str, float]
     failures: dict[str, str]
 
 
-def nonlinearity(claim: VjpClaim | JvpClaim) -> Nonlinearity:
-    """Measure by how much a product deviates from linearity."""
+def nonlinearity(claim: VjpClaim | JvpClaim, steady: float, limit: float) -> Nonlinearity:
+    """Measure by how much a product deviates from linearity; what one call shows to be small is not asked for twice.
+
+    Parameters
+    ----------
+    claim
+        The product.
+    steady, limit
+        Up to where two calls count as the same, and a product as linear.
+    """
     rounded, arguments = (
         (claim.outputs.rounded, claim.outputs.blocks)
         if isinstance(claim, VjpClaim)
@@ -508,9 +519,6 @@ def nonlinearity(claim: VjpClaim | JvpClaim) -> Nonlinearity:
         result = norm(off) / size
         return result if math.isfinite(result) else math.inf
 
-    repeated = relative(claim.product(first) - one)
-    total = relative(claim.product(rounded(first + second)) - (one + two))
-    multiple = relative(claim.product(rounded(-2.5 * first)) + 2.5 * one)
     layouts, failures = dict[str, float](), dict[str, str]()
     for layout in distinct_layouts(arguments):
         argument, answer = (second, two) if layout == "expanded" else (first, one)
@@ -519,4 +527,24 @@ def nonlinearity(claim: VjpClaim | JvpClaim) -> Nonlinearity:
         except GradproofError as error:
             claim.product(argument)  # raises where this is not the layout's fault
             layouts[layout], failures[layout] = math.inf, error.seen
-    return Nonlinearity(repeated, multiple, total, layouts, failures)
+    # A call in another layout is a second call with the same values.
+    repeated = layouts.get("strided", math.inf)
+    if repeated > steady:
+        repeated = relative(claim.product(first) - one)
+    total = multiple = relative(claim.product(rounded(second - 2.5 * first)) - (two - 2.5 * one))
+    if total > limit:
+        total = relative(claim.product(rounded(first + second)) - (one + two))
+        multiple = relative(claim.product(rounded(-2.5 * first)) + 2.5 * one)
+    apart = relative(_in_halves(claim, first, arguments) - one) if len(arguments) > 1 else 0.0
+    return Nonlinearity(repeated, multiple, total, apart, layouts, failures)
+
+
+def _in_halves(claim: VjpClaim | JvpClaim, argument: FloatArray, blocks: Sequence[OutputBlock]) -> FloatArray:
+    """Return the sum of the answers to every other block, and to the rest."""
+    parts = [np.zeros(argument.size), np.zeros(argument.size)]
+    start = 0
+    for k, block in enumerate(blocks):
+        rows = slice(start, start + block.size)
+        parts[k % 2][rows] = argument[rows]
+        start = rows.stop
+    return claim.product(parts[0]) + claim.product(parts[1])

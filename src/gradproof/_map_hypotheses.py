@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,52 +11,90 @@ import numpy as np
 
 from gradproof._directions import FloatArray
 from gradproof._engine import BudgetSpent
-from gradproof._linear_claims import Blocks, Claim, MatrixClaim
+from gradproof._linear_claims import Blocks, Claim, MatrixClaim, VjpClaim
 from gradproof._map_engine import Components
 from gradproof._map_examination import MapExamination
+from gradproof._matrix_evidence import Pair
+from gradproof._outputs import Outputs
 from gradproof._results import Cause, Diagnosis, Verdict
 
 FITS: Final = 1e-6
 """A hypothesis is pursued where it leaves this much of what it is to explain, or what the bars allow."""
+FEWEST: Final = 2
+"""Numbers that a factor must explain: one is explained by any."""
 ENOUGH: Final = 40
 """Evaluations that certifying a remedy may take."""
 
 
-class Scaled:
-    """A claim with each output block multiplied by a factor of its own."""
+class ScaledProducts:
+    """A claim whose products A v are known, with a factor for each pair of output and parameter."""
 
-    def __init__(self, claim: Claim, factors: FloatArray) -> None:
+    rows_known, columns_known = False, True
+
+    def __init__(self, claim: Claim, outputs: Outputs, factors: FloatArray) -> None:
         self.claim = claim
         self.factors = factors
         self.kind = claim.kind
         self.notes: list[str] = []
-        self.rows_known, self.columns_known = False, True
-        self.each = np.concatenate(
-            [np.full(b.size, c) for b, c in zip(claim.outputs.blocks, factors, strict=True)]  # type: ignore[attr-defined]
-        )
+        sizes = [block.size for block in outputs.blocks]
+        self.each = np.repeat(factors, sizes, axis=0)
 
     def apply(self, components: Components) -> FloatArray:
-        """Return C A v."""
-        return self.each * self.claim.apply(components)
+        """Return Σ_p C_p A_p v_p."""
+        total = np.zeros(len(self.each))
+        for p, part in enumerate(components):
+            if part is not None:
+                alone = tuple(part if k == p else None for k in range(len(components)))
+                total += self.each[:, p] * self.claim.apply(alone)
+        return total
 
     def pull(self, cotangent: FloatArray) -> Blocks:
-        """Return Aᵀ C u."""
-        return self.claim.pull(self.each * cotangent)
+        """Not known."""
+        raise NotImplementedError
 
     def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return bounds of the norms."""
         low, norm, high = self.claim.norms(alpha)
-        size = np.abs(self.factors)[:, None]
+        size = np.abs(self.factors)
         return low * size, norm * size, high * size
 
 
-def explain_whole(examination: MapExamination) -> list[Diagnosis]:
-    """Name what explains every line of a claim whose products A v are known; certified remedies only."""
-    if not examination.full or len(examination.measured) < 2:
-        return []
+class ScaledVjp(VjpClaim):
+    """A VJP with a factor for each pair of output and parameter."""
+
+    def __init__(self, claim: VjpClaim, factors: FloatArray) -> None:
+        for name, value in vars(claim).items():
+            setattr(self, name, value)
+        self.claim = claim
+        self.each = np.concatenate(
+            [np.tile(factors[:, p, None], c.stop - c.start) for p, c in enumerate(claim.structure.columns)], axis=1
+        )
+
+    def product(self, cotangent: FloatArray, layout: str = "C") -> FloatArray:
+        """Return Σ_o C_o A_oᵀ u_o."""
+        total = np.zeros(self.each.shape[1])
+        for o, block in enumerate(self.outputs.blocks):
+            part = cotangent[block.rows]
+            if part.any():
+                alone = np.zeros(cotangent.size)
+                alone[block.rows] = part
+                total += self.each[o] * self.claim.product(alone, layout)
+        return total
+
+
+def explain_whole(examination: MapExamination, fresh: Callable[[], Claim]) -> list[Diagnosis]:
+    """Name what explains every line of a claim; certified remedies only.
+
+    Parameters
+    ----------
+    examination
+        With its lines measured.
+    fresh
+        Makes the claim anew, with cotangents that these lines have not seen.
+    """
     claim = examination.claim
-    found = _transpose(examination, claim) if isinstance(claim, MatrixClaim) else []
-    return found or _factors(examination, claim)
+    turned = _transpose(examination, claim) if isinstance(claim, MatrixClaim) and len(examination.measured) > 1 else []
+    return turned or _factors(examination, fresh)
 
 
 def _transpose(examination: MapExamination, claim: MatrixClaim) -> list[Diagnosis]:
@@ -84,57 +123,103 @@ def _transpose(examination: MapExamination, claim: MatrixClaim) -> list[Diagnosi
     ]
 
 
-def _factors(examination: MapExamination, claim: Claim) -> list[Diagnosis]:
-    blocks = examination.outputs.blocks
-    factors, bars = np.ones(len(blocks)), np.zeros(len(blocks))
-    for o, block in enumerate(blocks):
-        if all(pair.verdict is not Verdict.WRONG for pair in examination.pairs[o]):
-            continue
-        claimed = [claim.apply(line.components)[block.rows] for line in examination.measured]
-        numerical = [line.values[block.rows] + a for line, a in zip(examination.measured, claimed, strict=True)]
-        a, d = np.concatenate(claimed), np.concatenate(numerical)
-        size = float(a @ a)
-        if size == 0:
+def _factors(examination: MapExamination, fresh: Callable[[], Claim]) -> list[Diagnosis]:
+    """Explain each wrong pair by a factor of its own, from the lines within its parameter."""
+    outputs, points = examination.outputs.blocks, examination.problem.blocks
+    factors, bars = np.ones((len(outputs), len(points))), np.zeros((len(outputs), len(points)))
+    wrong = [pair for row in examination.pairs for pair in row if pair.verdict is Verdict.WRONG]
+    for pair in wrong:
+        seen = [examination.seen(line, pair.output) for line in examination.measured if line.within(pair.block)]
+        found = _factor([np.concatenate(parts) for parts in zip(*seen, strict=True)]) if seen else None
+        if found is None:
             return []
-        c = float(a @ d) / size
-        bar = float(np.linalg.norm(np.concatenate([line.bars[block.rows] for line in examination.measured])))
-        if c == 0 or np.linalg.norm(d - c * a) > FITS * np.linalg.norm(d - a) + bar:
-            return []
-        factors[o], bars[o] = c, bar / math.sqrt(size)
-    wrong = [o for o in range(len(blocks)) if factors[o] != 1]
-    if not wrong:
-        return []
-    to = certified(examination, Scaled(claim, factors))
+        factors[pair.output, pair.block], bars[pair.output, pair.block] = found
+    claim = examination.claim if isinstance(examination.claim, MatrixClaim) else fresh()
+    other: Claim = (
+        ScaledVjp(claim, factors)
+        if isinstance(claim, VjpClaim)
+        else ScaledProducts(claim, examination.outputs, factors)
+    )
+    to = certified(examination, other) if wrong else None
     if to is None:
         return []
-    result = []
-    for o in wrong:
-        claimed_factor = 1 / factors[o]
-        remedy = _remedy(blocks[o].name, claimed_factor)
-        minus = abs(factors[o] + 1) <= max(bars[o], 1e-9)
-        result.append(
-            Diagnosis(
-                cause=Cause.SIGN if minus else Cause.FACTOR,
-                block=blocks[o].name,
-                coefficient=claimed_factor,
-                coefficient_bar=float(bars[o]) * claimed_factor**2,
-                sentence=f"The claimed derivative of {blocks[o].name} is {_shown(claimed_factor)} times the true one.",
-                remedy=remedy,
-                certified_remedy=remedy,
-                certified_to=to,
-            )
-        )
-    return result
+    return [
+        _by_factor(name, block, factor, bar, to)
+        for name, block, factor, bar in _together(examination, wrong, 1 / factors, bars / factors**2)
+    ]
+
+
+def _factor(parts: Sequence[FloatArray]) -> tuple[float, float] | None:
+    """Return by what a claim is to be multiplied to be what was measured, and its error bar; None where nothing fits."""
+    a, discrepancy, bars = parts
+    size, bar = float(a @ a), float(np.linalg.norm(bars))
+    if size == 0 or a.size < FEWEST:
+        return None
+    c = 1 + float(a @ discrepancy) / size
+    left = np.linalg.norm(discrepancy - (c - 1) * a)
+    if c == 0 or left > FITS * np.linalg.norm(discrepancy) + bar:
+        return None
+    return c, bar / math.sqrt(size)
+
+
+def _together(
+    examination: MapExamination, wrong: Sequence[Pair], factors: FloatArray, bars: FloatArray
+) -> list[tuple[str, str, float, float]]:
+    """Return what is wrong by which factor: whole outputs, whole parameters, else single pairs.
+
+    Returns
+    -------
+    list
+        What the sentence is about, the name of a block of the report, the factor and its error bar.
+    """
+    outputs, points = examination.outputs.blocks, examination.problem.blocks
+    of = {(pair.output, pair.block): float(factors[pair.output, pair.block]) for pair in wrong}
+
+    def one_factor(pairs: Sequence[Pair]) -> bool:
+        own = [of.get((pair.output, pair.block)) for pair in pairs if not pair.zero]
+        known = [c for c in own if c is not None]
+        return len(known) == len(own) > 0 and max(known) - min(known) <= FITS * abs(known[0])
+
+    found, told = [], set[tuple[int, int]]()
+    columns = [[row[p] for row in examination.pairs] for p in range(len(points))]
+    for p, o in [(None, o) for o in range(len(outputs))] + [(p, None) for p in range(len(points))]:
+        pairs = examination.pairs[o] if o is not None else columns[p] if p is not None else []
+        own = [(pair.output, pair.block) for pair in pairs if (pair.output, pair.block) in of]
+        if not own or told & set(own) or not one_factor(pairs):
+            continue
+        told |= set(own)
+        k = own[0]
+        whole = len(points) == 1 or len(own) > 1
+        about = f"derivative of {outputs[o].name}" if o is not None and whole else f"derivative by {points[k[1]].name}"
+        block = outputs[o].name if o is not None and len(points) > 1 and whole else _name(examination, *k)
+        found.append((about, block, of[k], float(bars[k])))
+    for k in of.keys() - told:
+        about = f"derivative of {outputs[k[0]].name} by {points[k[1]].name}"
+        found.append((about, _name(examination, *k), of[k], float(bars[k])))
+    return found
+
+
+def _name(examination: MapExamination, o: int, p: int) -> str:
+    return f"{examination.outputs.blocks[o].name} × {examination.problem.blocks[p].name}"
+
+
+def _by_factor(about: str, block: str, factor: float, bar: float, to: float) -> Diagnosis:
+    minus = abs(factor + 1) <= max(bar, 1e-9)
+    remedy = f"-1 * the {about}" if minus else f"the {about} / {_shown(factor)}"
+    return Diagnosis(
+        cause=Cause.SIGN if minus else Cause.FACTOR,
+        block=block,
+        coefficient=factor,
+        coefficient_bar=bar,
+        sentence=f"The claimed {about} is {_shown(factor)} times the true one.",
+        remedy=remedy,
+        certified_remedy=remedy,
+        certified_to=to,
+    )
 
 
 def _shown(factor: float) -> str:
     return f"{round(factor)}" if abs(factor - round(factor)) < 1e-6 else f"{factor:.6g}"
-
-
-def _remedy(name: str, factor: float) -> str:
-    return (
-        f"-1 * the derivative of {name}" if abs(factor + 1) < 1e-6 else f"the derivative of {name} / {_shown(factor)}"
-    )
 
 
 def certified(examination: MapExamination, claim: Any) -> float | None:

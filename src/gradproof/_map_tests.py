@@ -25,7 +25,7 @@ from gradproof._map_engine import MapEngine, check_finite, inner
 from gradproof._outputs import Outputs
 from gradproof._problem import position
 from gradproof._results import Cause, Diagnosis
-from gradproof._settings import UNIT_ROUNDOFF, round_up
+from gradproof._settings import DEFAULT_TOLERANCES, UNIT_ROUNDOFF, round_up
 
 PROBES: Final = 4
 """Pairs of tangents that estimate the asymmetry of a product."""
@@ -34,6 +34,9 @@ MOST: Final = 0.05
 calls that is no mistake: a mask drawn anew, or a sum that goes on from call to call, changes more."""
 UNSTEADY: Final = 10.0
 """A claim that differs from call to call hides what is below so many times the difference of two calls."""
+BELOW_TOLERANCE: Final = 0.1
+"""Share of the tolerance up to which a product may deviate from linearity."""
+AT_ONCE: Final = "multiply by the {} once, and nowhere square, clip or normalise it"
 IN_WORDS: Final = {
     "F": "in Fortran's order",
     "strided": "with strides",
@@ -119,14 +122,21 @@ class Tested:
         )
 
 
-def linearity_of(claim: VjpClaim | JvpClaim) -> Tested:
-    """Test additivity, scaling, repetition and layouts of the cotangent or the tangent."""
+def linearity_of(claim: VjpClaim | JvpClaim, tolerance: float | None = None) -> Tested:
+    """Test additivity, scaling, repetition and layouts of the cotangent or the tangent.
+
+    Where a formula cancels, rounding breaks all of them by far more than a unit; what stays well below the tolerance
+    cannot make the derivative wrong.
+    """
     what = "cotangent" if isinstance(claim, VjpClaim) else "tangent"
-    call, found = claim.called.name, nonlinearity(claim)
-    limit = min(LINEARITY * UNIT_ROUNDOFF[lowest_precision(claim.outputs, claim.structure)], MOST)
+    precision = lowest_precision(claim.outputs, claim.structure)
+    allowed = BELOW_TOLERANCE * (tolerance or DEFAULT_TOLERANCES[precision])
+    steady = min(LINEARITY * UNIT_ROUNDOFF[precision], MOST)
+    limit = min(max(steady, allowed), MOST)
+    call, found = claim.called.name, nonlinearity(claim, steady, limit)
     if found.repeated > MOST:
         return Tested((_different_each_time(found.repeated, call, what),))
-    unsteady = found.repeated if found.repeated > limit else 0.0
+    unsteady = found.repeated if found.repeated > steady else 0.0
     limit = max(limit, UNSTEADY * unsteady)
     return Tested(
         tuple(_not_linear(found, limit, call, what) or _by_layout(found, limit, call, what)), unsteady, call, what
@@ -144,20 +154,31 @@ def _different_each_time(size: float, call: str, what: str) -> Diagnosis:
 
 
 def _not_linear(found: Nonlinearity, limit: float, call: str, what: str) -> list[Diagnosis]:
-    if max(found.multiple, found.sum) <= limit:
-        return []
-    size, product = (
-        (found.multiple, f"−2.5 times a {what} does not give −2.5 times its answer")
-        if found.multiple > limit
-        else (found.sum, f"a sum of two {what}s does not give the sum of their answers")
+    size, product, remedy = next(
+        (
+            (size, product, remedy)
+            for size, product, remedy in (
+                (found.multiple, f"−2.5 times a {what} does not give −2.5 times its answer", AT_ONCE.format(what)),
+                (found.sum, f"a sum of two {what}s does not give the sum of their answers", AT_ONCE.format(what)),
+                (
+                    found.apart,
+                    f"its answers to the {what}s of some arrays, with none for the others, do not add up to that for all of them",
+                    f"treat a {what} that is missing as zeros, and let no part of the answer depend on which are there",
+                ),
+            )
+            if size > limit
+        ),
+        (0.0, "", ""),
     )
+    if size == 0:
+        return []
     return [
         Diagnosis(
             cause=Cause.NOT_LINEAR,
             block="",
             coefficient=size,
-            sentence=f"{call} is not linear in its {what}: {product} (off by {size:.1e}, relatively).",
-            remedy=f"multiply by the {what} once, and nowhere square, clip or normalise it",
+            sentence=_sentence(f"{call} is not linear in its {what}: {product} (off by {size:.1e}, relatively)."),
+            remedy=remedy,
         )
     ]
 
@@ -178,10 +199,15 @@ def _by_layout(found: Nonlinearity, limit: float, call: str, what: str) -> list[
             cause=Cause.LAYOUT,
             block="",
             coefficient=size if math.isfinite(size) else math.nan,
-            sentence=f"{call} depends on the memory layout of its {what}: the same values {words} {off}.",
+            sentence=_sentence(f"{call} depends on the memory layout of its {what}: the same values {words} {off}."),
             remedy=f"make the {what} contiguous before its memory is read or written: numpy.ascontiguousarray({what}), or {what}.contiguous() in PyTorch",
         )
     ]
+
+
+def _sentence(text: str) -> str:
+    """Begin with a capital letter, but for what reads as code."""
+    return text if "(" in text.partition(" ")[0] else text[:1].upper() + text[1:]
 
 
 def asymmetry_of_matrix(claim: MatrixClaim, outputs: Outputs) -> tuple[float, str]:

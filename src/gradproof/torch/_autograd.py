@@ -104,11 +104,18 @@ class Graph:
         return Named({name: outputs[k] for name, k in zip(self.output_names, self.chosen, strict=True)})
 
     def pull(self, cotangents: Named) -> Named:
-        """Return Jᵀu by autograd; zeros where autograd knows of no path."""
+        """Return Jᵀu by autograd; zeros where autograd knows of no path.
+
+        Outputs whose cotangent is zero are left out, as a cost that does not use them leaves them out: backward passes
+        go wrong there, too.
+        """
+        pairs = list(zip(self.outputs, cotangents.values(), strict=True))
+        if len(pairs) > 1:
+            pairs = [pair for pair in pairs if bool(pair[1].any())] or pairs
         products = torch.autograd.grad(
-            self.outputs,
+            [output for output, _ in pairs],
             self.leaves,
-            grad_outputs=list(cotangents.values()),
+            grad_outputs=[cotangent for _, cotangent in pairs],
             retain_graph=True,
             allow_unused=True,
         )

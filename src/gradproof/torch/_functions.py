@@ -309,6 +309,7 @@ class _Check:
         return pull
 
 
+CALLED: Final = {"check_vjp": "the backward pass", "check_jvp": "forward mode"}
 LABELS: Final = {"rev": "reverse mode", "fwd": "forward mode"}
 
 
@@ -392,7 +393,7 @@ def _map_report(
     verb: str, evaluator: Evaluator, claim: Callable[[Any, Any], Any], graph: Graph, options: dict[str, Any]
 ) -> Report:
     point = Named(zip(graph.names, (leaf.detach() for leaf in graph.leaves), strict=True))
-    return MapCheck(make_task(verb, evaluator, claim, point, options)).run()
+    return MapCheck(make_task(verb, evaluator, claim, point, options, call=CALLED[verb])).run()
 
 
 def _by_name(answer: Any, names: Sequence[str]) -> Named:
