@@ -27,8 +27,9 @@ GROWTH: Final = 8
 BATCH_BYTES: Final = 8 * 2**20
 """Displaced values of one batch, but for large blocks: they stay in cache, and their memory is used again instead of
 being fetched anew."""
-MEMORY_BYTES: Final = 256 * 2**20
-"""Memory that one batch may take, the cost's own intermediate values included."""
+MEMORY_BYTES: Final = 128 * 2**20
+"""Memory that one batch may take, the cost's own intermediate values included. Where that is less than `FIRST` points,
+an evaluation is work on arrays, and no overhead that a batch would save."""
 AGREEMENT: Final = 1e3
 """Roundings of J by which a change within a batch may differ from the same change of values evaluated alone."""
 SUMMATION: Final = 1e6
@@ -66,10 +67,13 @@ class Batches:
         return EXTRA + 2 * points / FIRST
 
     def parts(self, positions: IntArray) -> Iterator[IntArray]:
-        """Yield the positions in parts, each as wide as the memory allows that the ones before it took."""
+        """Yield the positions in parts, each as wide as the memory allows that the ones before it took.
+
+        It ends where batches turn out to be not `worthwhile`.
+        """
         done, self.width, growing = 0, min(FIRST, self.limit, positions.size), True
         peak = _peak()
-        while done < positions.size:
+        while done < positions.size and self.worthwhile:
             part = positions[done : done + self.width]
             yield part
             done += part.size
@@ -83,6 +87,11 @@ class Batches:
             widest = min(self.limit, GROWTH * self.width)
             width = -(-rest // -(-rest // widest))
             growing, self.width = width > self.width, width
+
+    @property
+    def worthwhile(self) -> bool:
+        """Points take so little memory that evaluating many at once is faster."""
+        return self.limit >= FIRST
 
     def evaluate(self, coordinates: IntArray, moved: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         """Return what is evaluated at each point and, by the same call, at θ; None where that fails.

@@ -116,6 +116,9 @@ class CoordinateLines:
             differences[part] = values - base
             largest = np.fmax(np.abs(values), np.abs(changes[part]))
             np.fmax.at(self._largest, part // width, largest)
+        if not batches.worthwhile:
+            engine.refuse_batches()
+            return None
         if live.size < wanted.size or not np.isfinite(differences[live]).all():
             self._note_failure(steps.ravel(), live, differences)
         return (differences - changes).reshape(steps.shape)

@@ -112,8 +112,8 @@ class MapBatches:
             if k == 0 and not self._agree(block, base, changes, part, coordinates, wanted, noise):
                 return False
             np.fmax(largest, np.fmax.reduce(np.abs(values), axis=0), out=largest)
-        self.believed = True
-        return True
+        self.believed = batches.worthwhile
+        return self.believed
 
     def _agree(
         self,

@@ -330,10 +330,30 @@ def test_batches_grow_as_far_as_the_memory_that_they_take_allows(monkeypatch):
     free = widths(0)
     assert free[:2] == [32, 256]
     assert max(free) > 2000
-    greedy = widths(4 * 2**20)
+    greedy = widths(2 * 2**20)
     assert max(greedy) <= 64
-    assert max(widths(2**40, points=40)[1:]) == 1
     assert len(set(free[2:])) <= 3  # a framework that compiles does so for each width
+    taken[0] = 0.0
+    heavy = Batches(np.zeros(40), None)
+    for part in heavy.parts(np.arange(10_000)):
+        taken[0] += 2**23 * part.size
+    assert not heavy.worthwhile
+    assert part.size == _batches.FIRST
+
+
+def test_a_cost_that_takes_much_memory_is_evaluated_serially(monkeypatch):
+    taken = [0.0]
+
+    def peak():
+        taken[0] += 2.0**30
+        return taken[0]
+
+    point, claimed = normal(40), gradient(sines, normal(40))
+    alone = serially(monkeypatch, sines, point, claimed)
+    monkeypatch.setattr(_batches, "_peak", peak)
+    report = check(sines, point, claimed)
+    assert report.difference == alone.difference
+    assert report.evaluations == alone.evaluations + _batches.FIRST + 3
 
 
 # ------------------------------------------------------------------------------------------------ many at once
