@@ -29,7 +29,7 @@ ADVICE: Final = {
     Reason.BUDGET: "allow more evaluations (budget={double}), or check fewer blocks at a time (only=)",
     Reason.DOMAIN: "check at a point farther from the edge of the cost's domain",
     Reason.RANDOM: "repeat the same random numbers at each call (replay_rng=True), or switch the randomness off",
-    Reason.CLAIM: "make the claimed gradient repeatable (fix its random seed), or pass its values, not the function",
+    Reason.CLAIM: "make the claim repeatable (fix its random seed, use deterministic algorithms), or give a tolerance above what two calls of it differ by",
 }
 
 

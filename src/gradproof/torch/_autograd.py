@@ -8,7 +8,7 @@ from typing import Any, Final
 import torch
 from torch.autograd import forward_ad
 
-from gradproof._containers import LONE_NAME, Named, flatten
+from gradproof._containers import LONE_NAME, Named, below, flatten
 from gradproof._errors import NotDifferentiable, UsageError
 from gradproof._outputs import LONE_OUTPUT
 from gradproof.adapters import kind_of
@@ -49,7 +49,7 @@ class Graph:
                 self.leaves = [ADAPTER.copy(leaf).requires_grad_() for leaf in point.values()]
                 answer = self._called(function, [_follower(leaf) for leaf in self.leaves])
         names, outputs, _ = flatten(answer, what="function's answer", none_is_leaf=True)
-        names = [LONE_OUTPUT if name == LONE_NAME else name for name in names]
+        names = [below(LONE_OUTPUT, name) if name == LONE_NAME or name.startswith("[") else name for name in names]
         _refuse_numbers(names, outputs)
         self.chosen = [
             k for k, output in enumerate(outputs) if isinstance(output, torch.Tensor) and output.requires_grad
@@ -63,7 +63,13 @@ class Graph:
             for k, (name, output) in enumerate(zip(names, outputs, strict=True))
             if k not in self.chosen
         ]
-        self.unreached: set[str] = set()
+        self._reached: set[str] = set()
+        self._asked = False
+
+    @property
+    def unreached(self) -> list[str]:
+        """Names of the inputs to which no output has had a path so far."""
+        return [name for name in self.names if self._asked and name not in self._reached]
 
     def _called(self, function: Function, given: Sequence[torch.Tensor]) -> Any:
         """Call the function, and see what it writes into.
@@ -119,7 +125,8 @@ class Graph:
             retain_graph=True,
             allow_unused=True,
         )
-        self.unreached |= {name for name, product in zip(self.names, products, strict=True) if product is None}
+        self._asked = True
+        self._reached |= {name for name, product in zip(self.names, products, strict=True) if product is not None}
         return Named(
             {
                 name: torch.zeros_like(leaf) if product is None else _dense(product)

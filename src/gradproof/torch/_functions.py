@@ -216,7 +216,7 @@ class _Check:
             self.notes.append(f"The function writes into {', '.join(graph.written)}; it was given copies.")
         if graph.unreached:
             self.notes.append(
-                f"Autograd knows of no path to {', '.join(sorted(graph.unreached))}: its gradient counts as zero."
+                f"Autograd knows of no path to {', '.join(graph.unreached)}: its gradient counts as zero."
             )
         self.notes += evaluator.notes
         report = worst_of(parts, "torch.check", self.notes)
