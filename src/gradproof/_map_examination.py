@@ -26,6 +26,8 @@ from gradproof._vector_lines import LineReader, LineReading, VectorLine, View
 
 MOST_LINES: Final = 12
 """Lines of one group of blocks; what they leave open is asked block by block."""
+HIDDEN: Final = 3.0
+"""Lines that show a claim of zero to be off by no more than so many spreads show nothing."""
 LINES_ALONE: Final = 8
 """Lines restricted to one block of the point after which it stays undecided."""
 CHUNK: Final = 65536
@@ -389,7 +391,9 @@ class MapExamination:
         share = max(claimed, default=0.0) or max([*everything, 0.0]) or float(self.sizes[o])
         for pair in evidence.pairs:
             if pair.zero:
-                hidden = 1e4 * evidence.spread() / pair.tolerance
+                hidden = (
+                    HIDDEN * evidence.spread() * evidence.factor() / pair.tolerance if len(evidence.lines) > 1 else 0.0
+                )
                 pair.share = max(share, hidden) if not everything else share
 
     def raise_tolerances(self, evidences: list[MatrixEvidence]) -> None:
