@@ -24,7 +24,7 @@ EXTRA: Final = 8
 """Evaluations that batches may take beside two of θ for each: those of the trial, and what narrow ones come to."""
 GROWTH: Final = 8
 """Most by which a batch is wider than the one before: what memory was free before the first hides what it took."""
-BATCH_BYTES: Final = 8 * 2**20
+BATCH_BYTES: Final = 4 * 2**20
 """Displaced values of one batch, but for large blocks: they stay in cache, and their memory is used again instead of
 being fetched anew."""
 MEMORY_BYTES: Final = 128 * 2**20
