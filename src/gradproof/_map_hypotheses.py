@@ -127,7 +127,9 @@ def _factors(examination: MapExamination, fresh: Callable[[], Claim]) -> list[Di
     """Explain each wrong pair by a factor of its own, from the lines within its parameter."""
     outputs, points = examination.outputs.blocks, examination.problem.blocks
     factors, bars = np.ones((len(outputs), len(points))), np.zeros((len(outputs), len(points)))
-    wrong = [pair for row in examination.pairs for pair in row if pair.verdict is Verdict.WRONG]
+    every = [pair for row in examination.pairs for pair in row if pair.verdict is Verdict.WRONG]
+    silent = [pair for pair in every if pair.norm == 0]
+    wrong = [pair for pair in every if pair.norm > 0]
     for pair in wrong:
         seen = [examination.seen(line, pair.output) for line in examination.measured if line.within(pair.block)]
         found = _factor([np.concatenate(parts) for parts in zip(*seen, strict=True)]) if seen else None
@@ -140,13 +142,26 @@ def _factors(examination: MapExamination, fresh: Callable[[], Claim]) -> list[Di
         if isinstance(claim, VjpClaim)
         else ScaledProducts(claim, examination.outputs, factors)
     )
-    to = certified(examination, other) if wrong else None
+    to = certified(examination, other, but=silent) if wrong else 0.0
     if to is None:
         return []
-    return [
+    return [_silent(examination, pair) for pair in silent] + [
         _by_factor(name, block, factor, bar, to)
         for name, block, factor, bar in _together(examination, wrong, 1 / factors, bars / factors**2)
     ]
+
+
+def _silent(examination: MapExamination, pair: Pair) -> Diagnosis:
+    """Say that nothing is claimed where there is something."""
+    output, point = examination.outputs.blocks[pair.output].name, examination.problem.blocks[pair.block].name
+    about = f"derivative by {point}" if len(examination.outputs.blocks) == 1 else f"derivative of {output} by {point}"
+    return Diagnosis(
+        cause=Cause.ZERO,
+        block=_name(examination, pair.output, pair.block),
+        coefficient=0.0,
+        sentence=f"The claimed {about} is zero everywhere, and the true one is not.",
+        remedy=f"look for what cuts the path from {output} to {point}: a detached or converted array, a constant, a gradient that is never filled in",
+    )
 
 
 def _factor(parts: Sequence[FloatArray]) -> tuple[float, float] | None:
@@ -222,8 +237,16 @@ def _shown(factor: float) -> str:
     return f"{round(factor)}" if abs(factor - round(factor)) < 1e-6 else f"{factor:.6g}"
 
 
-def certified(examination: MapExamination, claim: Any) -> float | None:
-    """Certify another claim with fresh directions; return the bound on its largest difference, None where it fails."""
+def certified(examination: MapExamination, claim: Any, *, but: Sequence[Pair] = ()) -> float | None:
+    """Certify another claim with fresh directions; return the bound on its largest difference, None where it fails.
+
+    Parameters
+    ----------
+    examination, claim
+        What was measured, and what is to replace its claim.
+    but
+        Pairs that stay as wrong as they are.
+    """
     engine = examination.engine
     if engine.budget - engine.evaluations < ENOUGH:
         return None
@@ -233,7 +256,8 @@ def certified(examination: MapExamination, claim: Any) -> float | None:
         other.run()
     except BudgetSpent:
         return None
-    pairs = [pair for row in other.pairs for pair in row]
+    left = {(pair.output, pair.block) for pair in but}
+    pairs = [pair for row in other.pairs for pair in row if (pair.output, pair.block) not in left]
     if any(pair.verdict is not Verdict.CORRECT for pair in pairs):
         return None
     return max(pair.difference.upper for pair in pairs)

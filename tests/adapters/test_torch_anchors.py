@@ -14,7 +14,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-pytest.importorskip("gradproof.torch")
 import gradproof.torch  # noqa: E402  # only where there is a torch
 from gradproof import Cause, Reason, Verdict  # noqa: E402
 
