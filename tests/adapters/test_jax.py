@@ -309,7 +309,8 @@ def test_half_precisions_are_never_called_wrong(dtype):
     x = jnp.linspace(-1, 1, 40).astype(dtype)
     for seed in range(3):
         assert check(lambda x: jnp.tanh(x), x, seed=seed, modes=("rev",)).verdict is not Verdict.WRONG
-    assert check(scaled(jnp.tanh, -1.0), x, seed=0, modes=("rev",)).verdict is Verdict.WRONG
+        # The noise may hide a wrong one (in bfloat16 it hides much), but certifies none.
+        assert check(scaled(jnp.tanh, -1.0), x, seed=seed, modes=("rev",)).verdict is not Verdict.CORRECT
 
 
 def test_values_of_64_bits_outlive_the_context_in_which_they_were_made():
