@@ -47,12 +47,7 @@ from torch.autograd.function import once_differentiable
 from torch.autograd.gradcheck import GradcheckError
 from torch.testing._internal.common_methods_invocations import op_db
 
-import gradproof
-
-try:
-    import gradproof.torch as front
-except ImportError:
-    front = None
+import gradproof.torch
 
 SAMPLES = 3
 QUICK = 12
@@ -298,32 +293,7 @@ def first_line(error: Exception) -> str:
 
 
 def gradproof_report(function, tensors, seed, **options):
-    if front is not None:
-        return front.check(function, tensors, seed=seed, **options)
-    return stand_in(function, tensors, seed, **options)
-
-
-def stand_in(function, tensors, seed, **options):
-    """Check by NumPy copies, where the front end is not there."""
-    like = tensors
-
-    def tensors_of(arrays, *, requires_grad=False):
-        made = [torch.from_numpy(np.array(a)).to(t.dtype) for a, t in zip(arrays, like, strict=True)]
-        return [m.requires_grad_(requires_grad) for m in made]
-
-    def values(arrays):
-        with torch.no_grad():
-            return [y.resolve_conj().resolve_neg().numpy().copy() for y in as_tuple(function(*tensors_of(arrays)))]
-
-    def pull(arrays, cotangents):
-        leaves = tensors_of(arrays, requires_grad=True)
-        answer = as_tuple(function(*leaves))
-        given = [torch.from_numpy(u) for u in cotangents]
-        pulled = torch.autograd.grad(answer, leaves, given, allow_unused=True)
-        return [np.zeros(t.shape) if g is None else g.numpy() for g, t in zip(pulled, leaves, strict=True)]
-
-    point = [t.detach().numpy().copy() for t in tensors]
-    return gradproof.check_vjp(values, pull, point, seed=seed, **{"strategy": "certificate", **options})
+    return gradproof.torch.check(function, tensors, seed=seed, **options)
 
 
 def said(report) -> str:
@@ -910,7 +880,7 @@ def main(arguments: list[str]) -> None:
     console = Console(width=170)
     console.print(
         f"PyTorch {torch.__version__}, NumPy {np.__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs, "
-        f"one thread, {platform.machine()}" + ("" if front else "; gradproof by NumPy copies (no front end)")
+        f"one thread, {platform.machine()}"
     )
     chosen = [argument for argument in arguments if argument in PARTS] or list(PARTS)
     needed = set(chosen) - {"coordinates"}

@@ -68,7 +68,7 @@ class Task:
     observer: Observer | None
     symmetric: bool = False
     call: str = ""
-    """How the call of the claim reads to people, where it is not the verb's argument."""
+    """How the call of the claim reads to people, where a front end made it for this point; it is given no point then."""
 
 
 def make_task(
@@ -214,12 +214,12 @@ class MapCheck:
         task, outputs, structure = self.task, self.engine.outputs, self.structure
         seed = task.settings.seed + fresh
         if task.verb == "check_vjp":
-            called = Called(task.claimed, self.engine, self.restore, task.call or "vjp(point, cotangent)")
+            called = self.called(task.call or "vjp(point, cotangent)")
             return VjpClaim(called, outputs, structure, conjugate=conjugate, seed=seed)
         scales = [float(np.sqrt(np.mean(v**2))) or 1.0 for v in self.engine.problem.values]
         if task.verb in {"check_jvp", "check_hvp"}:
             kind, name = ("JVP", "jvp(point, tangent)") if task.verb == "check_jvp" else ("HVP", "hvp(point, vector)")
-            called = Called(task.claimed, self.engine, self.restore, task.call or name)
+            called = self.called(task.call or name)
             return JvpClaim(called, outputs, structure, kind=kind, seed=seed, scales=scales)
         kind = "Jacobian" if task.verb == "check_jacobian" else "Hessian"
         value = self.matrix_value(kind)
@@ -228,6 +228,10 @@ class MapCheck:
         matrix, notes = read_jacobian(value, outputs, structure, task.point, conjugate=conjugate)
         self.notes += [note for note in notes if note not in self.notes]
         return MatrixClaim(matrix, outputs, structure, kind=kind)
+
+    def called(self, name: str) -> Called:
+        """Return the product that is claimed."""
+        return Called(self.task.claimed, self.engine, self.restore, name, given_point=not self.task.call)
 
     def matrix_value(self, kind: str) -> Any:
         """Return the claimed matrix, called for if it is a function."""

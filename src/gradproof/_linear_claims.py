@@ -141,10 +141,18 @@ class Called:
         Takes the real point back to the user's.
     name
         How the call reads: ``vjp(point, cotangent)``.
+    given_point
+        False where the function belongs to the point already, and is given None for it.
     """
 
     def __init__(
-        self, function: Callable[..., Any], engine: MapEngine, restore: Callable[[Any], Any], name: str
+        self,
+        function: Callable[..., Any],
+        engine: MapEngine,
+        restore: Callable[[Any], Any],
+        name: str,
+        *,
+        given_point: bool = True,
     ) -> None:
         if not callable(function):
             raise UsageError(f"{name.partition('(')[0]} is {type(function).__name__}", remedy=f"Give a function {name}")
@@ -152,15 +160,16 @@ class Called:
         self.engine = engine
         self.restore = restore
         self.name = name
+        self.given_point = given_point
         self.calls = 0
 
     def __call__(self, argument: Any) -> Any:
         """Call it; its exceptions are named."""
-        given = self.engine.problem.point_copy()
+        given = self.engine.problem.point_copy() if self.given_point else None
         self.calls += 1
         try:
             with np.errstate(all="ignore"):
-                answer = self.function(self.restore(given), argument)
+                answer = self.function(self.restore(given) if self.given_point else None, argument)
         except GradproofError:
             raise
         except Exception as error:
@@ -170,7 +179,7 @@ class Called:
                 meaning="The claim cannot be evaluated at the point",
                 remedy="Call it once by hand with this point",
             ) from error
-        if self.calls == 1 and (written := self.engine.problem.mutated(given)):
+        if self.calls == 1 and self.given_point and (written := self.engine.problem.mutated(given)):
             raise MutatedInput(
                 f"it writes into its argument: {', '.join(written)} changed during the call",
                 where=self.name,

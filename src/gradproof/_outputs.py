@@ -109,6 +109,9 @@ class Outputs:
             start = stop
         self.blocks = tuple(blocks)
         self.size = start
+        self._names = [block.name for block in blocks]
+        self._kept = [k for k, block in enumerate(blocks) if block.dtype != HELD]
+        self._has_dtype = [hasattr(leaf, "dtype") and hasattr(leaf, "shape") for leaf in self._like]
 
     def nested(self, tree: Any) -> Any:
         """Return the outputs' structure with a tree in the place of each leaf: that of a Jacobian in blocks."""
@@ -158,9 +161,19 @@ class Outputs:
             Where it does not have the structure, the shapes or the kind of numbers of the first answer.
         """
         names, leaves, _ = flatten(value, what="answer", none_is_leaf=True)
-        wanted = [block.name for block in self.blocks]
-        names = [self._lone if name == LONE_NAME else name for name in names]
-        needed = {block.name for block in self.blocks if block.dtype != HELD}
+        if names == [LONE_NAME]:
+            names = [self._lone]
+        if names != self._names:
+            leaves = self._in_order(names, leaves, where)
+        parts = [self._part(k, leaves[k], where) for k in self._kept]
+        if len(parts) == 1:
+            return parts[0]  # it is a copy already
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _in_order(self, names: list[str], leaves: list[Any], where: str) -> list[Any]:
+        """Return leaves in the order of the blocks; those held constant may be missing."""
+        wanted = self._names
+        needed = {wanted[k] for k in self._kept}
         if not needed <= set(names) or not set(names) <= set(wanted):
             odd = [name for name in wanted if name not in names] or [name for name in names if name not in wanted]
             raise ShapeMismatch(
@@ -170,12 +183,18 @@ class Outputs:
                 remedy=f"Return the structure of {self.like}",
             )
         by_name = dict(zip(names, leaves, strict=True))
-        parts = [self._part(block, by_name[block.name], where) for block in self.blocks if block.dtype != HELD]
-        if len(parts) == 1:
-            return parts[0]  # it is a copy already
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return [by_name.get(name) for name in wanted]
 
-    def _part(self, block: OutputBlock, leaf: Any, where: str) -> FloatArray:
+    def _part(self, k: int, leaf: Any, where: str) -> FloatArray:
+        block, like = self.blocks[k], self._like[k]
+        if (
+            type(leaf) is type(like)
+            and self._has_dtype[k]
+            and leaf.dtype == like.dtype
+            and leaf.shape == like.shape
+            and not block.is_complex
+        ):
+            return self._adapters[k].to_flat(leaf)
         if leaf is None:
             raise ShapeMismatch(
                 f"None for {block.name}",

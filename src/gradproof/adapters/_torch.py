@@ -52,8 +52,10 @@ class TorchAdapter:
         plain = leaf.detach()
         if plain.layout != torch.strided:
             plain = plain.to_dense()
-        # Conjugated and negated views are lazy: their memory does not hold their values.
-        plain = plain.resolve_conj().resolve_neg().to(device="cpu", dtype=torch.float64)
+        if plain.is_neg() or plain.is_conj():  # such views are lazy: their memory does not hold their values
+            plain = plain.resolve_conj().resolve_neg()
+        if plain.dtype is not torch.float64 or not plain.is_cpu:
+            plain = plain.to(device="cpu", dtype=torch.float64)
         values: FloatArray = plain.contiguous().numpy().reshape(-1)
         return values
 
@@ -61,9 +63,9 @@ class TorchAdapter:
         """Return a tensor in the shape, precision, device and memory layout of `like`."""
         if not isinstance(like, torch.Tensor):
             return NUMBERS.from_flat(values, like)
-        made = torch.from_numpy(np.ascontiguousarray(values).reshape(like.shape)).to(like.dtype)
-        if like.device.type != "cpu":
-            made = made.to(like.device)
+        made = torch.from_numpy(np.ascontiguousarray(values).reshape(like.shape))
+        if like.dtype is not torch.float64 or not like.is_cpu:
+            made = made.to(device=like.device, dtype=like.dtype)
         return made if like.is_contiguous() else _with_strides_of(like, made)
 
     def copy(self, leaf: Any) -> Any:

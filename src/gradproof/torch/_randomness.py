@@ -26,10 +26,12 @@ class Generators:
         numpy_random.set_state(self.numpy)  # noqa: NPY002
         python_random.setstate(self.python)
 
-    def moved(self) -> bool:
-        """Say whether somebody has drawn numbers since."""
+    def moved(self, *, everywhere: bool = True) -> bool:
+        """Say whether somebody has drawn numbers since; NumPy's and the devices' generators are looked at on request."""
         if not torch.equal(self.torch, torch.get_rng_state()) or self.python != python_random.getstate():
             return True
+        if not everywhere:
+            return False
         numpy: Any = numpy_random.get_state()  # noqa: NPY002
         if self.numpy[2:] != numpy[2:] or bool((self.numpy[1] != numpy[1]).any()):
             return True
