@@ -561,7 +561,7 @@ class Exhaustive:
         """
         measured, difference = self.blocks[b], self.difference(b)
         _, lower, upper = self.residual_bounds(b)
-        zero = not self.claimed[b].any()
+        zero = not self.claimed[b].any() or self.negligible[b] > 0
         if measured.wrong.any() or (difference.lower > self.tolerances[b] and not (zero and lower <= negligible)):
             return Verdict.WRONG
         if measured.undecided.any():

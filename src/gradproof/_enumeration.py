@@ -58,7 +58,7 @@ class Enumeration:
             tolerances=[s.tolerance for s in self.study.states],
             alpha=self.study.settings.alpha,
             roundoff=UNIT_ROUNDOFF[self.study.engine.precision],
-            negligible=[self.study.negligible(b) if s.norm == 0 else 0.0 for b, s in enumerate(self.study.states)],
+            negligible=[self.study.negligible(b) if s.zero else 0.0 for b, s in enumerate(self.study.states)],
             lines_of=self.study.lines_of,
         )
         self.study.exhaustive = exhaustive
@@ -145,7 +145,7 @@ class Enumeration:
             if not np.isfinite(measured.truncation).any():
                 difference = Difference(estimate=math.nan, lower=0.0, upper=1.0)
                 state.residual = state.numerical_norm = math.nan
-        if state.norm == 0 and state.verdict is Verdict.CORRECT:
+        if state.zero and state.verdict is Verdict.CORRECT:
             # Zero on both sides, as far as can be told: D is taken against what the tolerance is a share of.
             whole = self.study.negligible(b) / state.tolerance
             share = [min(value / whole, 1.0) if whole > 0 else 0.0 for value in (estimate, upper)]

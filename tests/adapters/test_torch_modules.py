@@ -143,10 +143,12 @@ def test_gradients_of_another_origin_may_be_claimed_under_either_name():
         check_module(module, cost, claimed=right)
 
 
-def test_every_coordinate_may_be_measured():
-    module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
-    report = check_module(module, cost, strategy="coordinates", seed=3)
+def test_every_coordinate_may_be_measured_those_of_a_bias_that_batch_norm_undoes_too():
+    report = check_module(network(), cost, strategy="coordinates", seed=3)
     assert report.verdict is Verdict.CORRECT
+    idle = report.blocks[1]
+    assert idle.name == "0.bias"
+    assert idle.difference.estimate <= idle.difference.upper < 1e-7
 
 
 # --- tied, frozen, unused ---------------------------------------------------------------------------------------------
