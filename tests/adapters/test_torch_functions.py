@@ -227,6 +227,25 @@ def test_a_backward_pass_that_fails_on_expanded_cotangents_is_named():
     assert report.diagnoses[0].cause is Cause.LAYOUT
 
 
+def test_a_backward_pass_that_is_wrong_where_another_output_is_not_used_is_found():
+    class Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(False)
+            ctx.save_for_backward(x)
+            return x.sin(), (x**2).sum()
+
+        @staticmethod
+        def backward(ctx, cotangent, of_sum):
+            (x,) = ctx.saved_tensors
+            if cotangent is None:
+                return torch.zeros_like(x)
+            return x.cos() * cotangent + (0 if of_sum is None else 2 * x * of_sum)
+
+    report = check(Both.apply, normal(20), seed=3)
+    assert report.faulty == ("output[1] × x",)
+
+
 # --- modes and orders -------------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradproof
-from gradproof import Cause, Verdict
+from gradproof import Cause, Reason, Verdict
 from gradproof._check_maps import MapCheck, make_task
 from gradproof._map_examination import MapExamination
 
@@ -480,3 +480,108 @@ def test_an_observer_sees_the_evaluations(layer):
     counts = [event.evaluations for event in seen if hasattr(event, "evaluations")]
     assert counts[-1] == report.evaluations
     assert seen[-1].verdict is report.verdict
+
+
+# --- what a wrong pair is instead -------------------------------------------------------------------------------------
+
+
+def product(p):
+    return p["x"] @ p["w"]
+
+
+def product_vjp(p, u, by=(1.0, 1.0)):
+    return {"x": by[0] * u @ p["w"].T, "w": by[1] * p["x"].T @ u}
+
+
+@pytest.fixture
+def matrices(rng):
+    return {"x": rng.standard_normal((8, 3)), "w": rng.standard_normal((3, 5))}
+
+
+@pytest.mark.parametrize(
+    ("by", "blocks", "factors"),
+    [
+        ((1.0, 2.0), ["output × w"], [2.0]),
+        ((-1.0, 1.0), ["output × x"], [-1.0]),
+        ((3.0, 3.0), ["output"], [3.0]),
+        ((0.5, 3.0), ["output × x", "output × w"], [0.5, 3.0]),
+        ((0.0, 3.0), ["output × x", "output × w"], [0.0, 3.0]),
+    ],
+)
+def test_a_factor_of_a_parameter_is_named_and_its_remedy_certified_in_few_evaluations(matrices, by, blocks, factors):
+    report = gradproof.check_vjp(product, lambda p, u: product_vjp(p, u, by), matrices, seed=1, strategy="certificate")
+    assert report.verdict is Verdict.WRONG
+    found = {d.block: d for d in report.diagnoses}
+    assert list(found) == blocks
+    assert [d.coefficient for d in found.values()] == pytest.approx(factors)
+    assert all(d.certified_remedy or d.cause is Cause.ZERO for d in found.values())
+    assert report.evaluations < 150
+
+
+def test_the_difference_of_a_wrong_pair_is_estimated_free_of_chance(matrices):
+    for seed in range(5):
+        report = gradproof.check_vjp(
+            product, lambda p, u: product_vjp(p, u, (1.0, 2.0)), matrices, seed=seed, strategy="certificate"
+        )
+        assert report.blocks[1].difference.estimate == pytest.approx(1 / 3)
+
+
+def test_a_claim_of_zero_at_a_hundred_thousand_parameters_is_named_without_a_search(rng):
+    x = rng.standard_normal(100_000)
+    report = gradproof.check_vjp(np.sin, lambda x, u: 0 * u, x, seed=1)
+    assert [d.cause for d in report.diagnoses] == [Cause.ZERO]
+    assert report.evaluations < 60
+
+
+# --- random functions, cancelling formulas, missing cotangents --------------------------------------------------------
+
+
+@pytest.mark.parametrize("strategy", ["auto", "certificate"])
+def test_a_function_that_draws_random_numbers_is_not_called_a_mistake_of_its_vjp(rng, strategy):
+    def mask():
+        return rng.random(6) > 0.5
+
+    report = gradproof.check_vjp(
+        lambda x: mask() * np.sin(x), lambda x, u: mask() * u * np.cos(x), np.ones(6), seed=1, strategy=strategy
+    )
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is Reason.RANDOM
+    assert [d.cause for d in report.diagnoses] == [Cause.NON_DETERMINISTIC_COST]
+
+
+def test_a_random_vjp_of_a_function_that_is_not_is_a_mistake(rng):
+    report = gradproof.check_vjp(np.sin, lambda x, u: (rng.random(6) > 0.5) * u * np.cos(x), np.ones(6), seed=1)
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.NON_DETERMINISTIC_CLAIM
+
+
+def normalised(z):
+    h = z - z.mean(axis=0)
+    return h / np.sqrt((h**2).mean(axis=0) + 1e-5)
+
+
+def normalised_vjp(z, u):
+    s = np.sqrt(((z - z.mean(axis=0)) ** 2).mean(axis=0) + 1e-5)
+    y = normalised(z)
+    return (u - u.mean(axis=0) - y * (u * y).mean(axis=0)) / s
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rounding_that_a_formula_amplifies_is_not_called_nonlinear(seed):
+    # two examples: all that is left of u is what ε keeps from cancelling, 1e-6 of it
+    report = gradproof.check_vjp(normalised, normalised_vjp, np.array([[-4.8], [-7.6]]), seed=seed)
+    assert report.verdict is not Verdict.WRONG
+
+
+def test_an_answer_that_depends_on_which_outputs_are_asked_for_is_found():
+    def both(x):
+        return {"y": np.sin(x), "total": np.sum(x**2)}
+
+    def vjp(x, u):
+        if not np.any(u["y"]):
+            return np.zeros_like(x)  # nothing is asked of y: an early return that forgets the other output
+        return u["y"] * np.cos(x) + 2 * x * u["total"]
+
+    report = gradproof.check_vjp(both, vjp, np.array([0.3, 0.7, -0.2] * 8), seed=1, strategy="certificate")
+    assert report.verdict is Verdict.WRONG
+    assert any(d.cause is Cause.NOT_LINEAR and "do not add up" in d.sentence for d in report.diagnoses)

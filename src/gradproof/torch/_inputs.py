@@ -163,7 +163,7 @@ def _refuse_foreign(name: str, leaf: Any) -> None:
         raise MixedFrameworks(
             f"{kind_of(leaf)} among PyTorch's tensors",
             where=name,
-            meaning="Its gradient would be nobody's business, although it looks like a parameter",
+            meaning="It would be held constant in silence, although it looks like a parameter",
             remedy=f"Convert it, for instance with torch.as_tensor({name})",
         )
 
