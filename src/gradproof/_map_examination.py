@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Final
@@ -209,10 +209,8 @@ class MapExamination:
 
     # -- lines -------------------------------------------------------------------------------------------------------
 
-    def measure(
-        self, members: list[Member], *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()
-    ) -> LineReading | None:
-        """Measure one more line in some blocks of the point; None where it cannot be used."""
+    def measure(self, members: list[Member], without: frozenset[int]) -> LineReading | None:
+        """Measure one more line in some blocks of the point, for all outputs but some; None where it cannot be used."""
         scales = [0.0] * len(self.problem.blocks)
         for member in members:
             scales[member.block] = member.scale
@@ -223,14 +221,13 @@ class MapExamination:
         if self.reader.step == 0:
             reading = self._first(line, members)
         else:
-            reading = self.reader.settle(line, shorter=shorter, known_wrong=known_wrong)
+            reading = self.reader.settle(line, partial=True, without=without)
         if reading is None:
-            self.failed = self.failed or not self.reader.kink
             return None
         self.lines += 1
         if any(pair.zero for row in self.pairs for pair in row):
             self.anchor(line)
-        changes = [line.raw[t].change for t in reading.steps]
+        changes = {t: line.raw[t].change for form in reading.forms for t in form.steps}
         found = Measured(components, reading, lambda: self.whole(changes, reading))
         if self.outputs.size > CHUNK:
             whole = found.whole
@@ -248,7 +245,7 @@ class MapExamination:
             sizes[:] = [float(np.linalg.norm(self.engine.base[b.rows])) or 1.0 for b in self.outputs.blocks]
         sizes = np.where(sizes > 0, sizes, np.max(sizes))
         tolerance = min(pair.tolerance for row in self.pairs for pair in row)
-        reading, _ = self.reader.first(line, sizes, 2 * tolerance * 2 / 1.4e3)
+        reading, _ = self.reader.first(line, sizes, 2 * tolerance * 2 / 1.4e3, partial=True)
         return reading
 
     def anchor(self, line: VectorLine) -> None:
@@ -258,19 +255,24 @@ class MapExamination:
                 each = [float(np.linalg.norm(moved.change[b.rows])) / abs(t) for b in self.outputs.blocks]
                 self.sizes = np.maximum(self.sizes, each)
 
-    def whole(self, changes: list[FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
+    def whole(self, changes: Mapping[float, FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
         """Return R v with its bars where whole vectors are seen, else J v with bars: all rows."""
         if self.full:
             return reading.values, reading.bars
-        values, size = np.zeros(self.outputs.size), np.abs(self.engine.base)
-        for weight, change in zip(reading.weights, changes, strict=True):
-            assert change is not None  # noqa: S101  # all of them were read
-            values += weight * change
-            np.maximum(size, np.abs(change), out=size)
-        bars = 15 * math.hypot(*reading.weights) * self.outputs.roundoff * size
-        for k, block in enumerate(self.outputs.blocks):
+        values, bars = np.zeros(self.outputs.size), np.zeros(self.outputs.size)
+        lost = dict(reading.lost)
+        for k, (block, form) in enumerate(zip(self.outputs.blocks, reading.forms, strict=True)):
+            size = np.abs(self.engine.base[block.rows])
+            for weight, t in zip(form.weights, form.steps, strict=True):
+                change = changes[t]
+                assert change is not None  # noqa: S101  # all of them were read
+                values[block.rows] += weight * change[block.rows]
+                np.maximum(size, np.abs(change[block.rows]), out=size)
             each = reading.blocks[k]
-            bars[block.rows] += (each.truncation + 10 * each.spread) / math.sqrt(self.count * max(block.size, 1))
+            shared = (each.truncation + 10 * each.spread) / math.sqrt(self.count * max(block.size, 1))
+            bars[block.rows] = 15 * math.hypot(*form.weights) * self.outputs.roundoff * size + shared
+            if k in lost:
+                bars[block.rows] = math.inf
         return values, bars
 
     def seen(self, line: Measured, o: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -303,18 +305,25 @@ class MapExamination:
     def run(self) -> None:
         """Certify all pairs, as far as the budget goes."""
         alpha = self.settings.alpha / (len(self.outputs.blocks) * len(self.groups))
+        known: tuple[float, int] | None = None
         for members in self.groups:
             try:
                 self.certify(members, alpha)
             except BudgetSpent:
                 self.spent = True
+            if known is None and self.reader.step > 0:
+                known = self.reader.step, self.reader.side
+        if known is not None:
+            self.reader.step, self.reader.side = known  # those of the largest changes serve single columns
         for row in self.pairs:
             for pair in row:
                 self.sharpen(pair)
                 if pair.verdict is None:
                     pair.verdict = Verdict.INCONCLUSIVE
-                if pair.verdict is Verdict.INCONCLUSIVE:
-                    pair.reason = self.reason(pair.reason)
+                if pair.verdict is Verdict.INCONCLUSIVE and pair.reason not in {Reason.KINK, Reason.DOMAIN}:
+                    pair.reason = Reason.BUDGET if self.spent else pair.reason or Reason.NOISE
+        self.reader.kink = any(pair.reason is Reason.KINK for row in self.pairs for pair in row)
+        self.failed = any(pair.reason is Reason.DOMAIN for row in self.pairs for pair in row)
 
     def reason(self, known: Reason | None) -> Reason:
         """Say why a pair stayed undecided."""
@@ -329,7 +338,7 @@ class MapExamination:
         excused = set[str]()
         for row in self.pairs if hidden > 0 else ():
             for pair in row:
-                open_ = pair.verdict is Verdict.WRONG or pair.reason in {Reason.NOISE, Reason.CLAIM}
+                open_ = pair.verdict is Verdict.WRONG or pair.reason in {Reason.NOISE, Reason.BORDER, Reason.CLAIM}
                 if open_ and pair.difference.estimate <= hidden:
                     pair.verdict, pair.reason, pair.wrong_entries = Verdict.INCONCLUSIVE, Reason.CLAIM, 0
                     excused.add(f"{self.outputs.blocks[pair.output].name} × {self.problem.blocks[pair.block].name}")
@@ -348,39 +357,44 @@ class MapExamination:
             return
         each = alpha / len(members)
         for member in members:
+            # A kink in one block of the point says nothing of the others.
             open_ = [e for e in evidences if self.pairs[e.pairs[0].output][member.block].verdict is not Verdict.CORRECT]
-            if not open_ or self.reader.step == 0:
+            if not open_:
                 continue
             own = [self.evidence(e.pairs[0].output, [member], each) for e in open_]
             try:
-                self.gather([member], own, LINES_ALONE, shorter=0.3)
+                self.gather([member], own, LINES_ALONE)
             finally:
                 for evidence in own:
-                    if evidence.lines:
+                    if evidence.lines or evidence.lost:
                         evidence.conclude()
 
     def evidence(self, o: int, members: list[Member], alpha: float) -> MatrixEvidence:
         pairs = [self.pairs[o][m.block] for m in members]
         return MatrixEvidence(pairs, [m.scale for m in members], alpha, self.count)
 
-    def gather(
-        self, members: list[Member], evidences: list[MatrixEvidence], most: int, *, shorter: float = 1.0
-    ) -> None:
+    def gather(self, members: list[Member], evidences: list[MatrixEvidence], most: int) -> None:
         """Measure lines until every evidence is settled, or cannot be by more of them."""
+        self.reader.begin()
+        asked = {e.pairs[0].output for e in evidences}
+        without = frozenset(range(len(self.outputs.blocks))) - asked
         for m in range(most):
-            wrong = frozenset(e.pairs[0].output for e in evidences if e.lines and e.wrong())
-            reading = self.measure(members, shorter=shorter, known_wrong=wrong)
+            reading = self.measure(members, without)
+            for evidence in evidences:
+                evidence.lost = evidence.lost or self.reader.lost.get(evidence.pairs[0].output)
+            without |= set(self.reader.lost)
             if reading is None:
                 return
-            for evidence in evidences:
+            going = [e for e in evidences if e.lost is None]
+            for evidence in going:
                 evidence.lines.append(reading.blocks[evidence.pairs[0].output])
                 self.share(evidence)
             if m == 0:
                 continue
-            if all(e.settled() for e in evidences):
+            if all(e.settled() for e in going):
                 return
-            self.raise_tolerances(evidences)
-            if all(e.settled() or (m >= 2 and e.hopeless(most)) for e in evidences):
+            self.raise_tolerances(going)
+            if all(e.settled() or (m >= 2 and e.hopeless(most)) for e in going):
                 return
 
     def share(self, evidence: MatrixEvidence) -> None:

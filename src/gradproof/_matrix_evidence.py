@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from gradproof._results import Difference, Reason, Verdict
@@ -30,6 +31,11 @@ from gradproof._vector_lines import BlockReading
 
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to so many spreads of a line (see `_examination`)."""
+
+MARGIN: Final = 1.25
+"""Few cotangents leave a factor that no number of lines makes smaller; what that allows, and this much more."""
+CLEAR: Final = 5.0
+"""A discrepancy so many spreads large is not hidden by noise."""
 
 
 @dataclass(slots=True)
@@ -73,6 +79,15 @@ class Pair:
         return self.tolerance * self.share if self.zero else residual_possible(self.tolerance, scale * self.high)
 
 
+@lru_cache(maxsize=64)
+def least_factor(cotangents: int, alpha: float) -> float:
+    """Return the smallest ratio of an upper bound to a line's root mean square that any number of lines can reach."""
+    if not cotangents:
+        return 0.0
+    quantiles = [chi_square_product_lower_quantile(cotangents, m, alpha_for_correct(alpha, m)) for m in range(3, 9)]
+    return min(math.sqrt(m / q) for m, q in enumerate(quantiles, 3))
+
+
 @dataclass(slots=True)
 class MatrixEvidence:
     """The lines measured of one output block and some blocks of the point, and what they prove.
@@ -85,6 +100,8 @@ class MatrixEvidence:
         Probability of a wrong verdict.
     cotangents
         k; 0 where the whole vector is seen.
+    lost
+        Why a line could not be read: a line is never left out, so that nothing can be certified then.
     """
 
     pairs: list[Pair]
@@ -92,6 +109,7 @@ class MatrixEvidence:
     alpha: float
     cotangents: int
     lines: list[BlockReading] = field(default_factory=list)
+    lost: Reason | None = None
 
     def factor(self) -> float:
         """Return by what the lines' root sum of squares is to be multiplied for an upper bound."""
@@ -107,7 +125,7 @@ class MatrixEvidence:
         """Bound (Σ a_p²‖R_op‖²)^½ from above."""
         return (
             math.hypot(*(line.size + line.truncation for line in self.lines)) * self.factor()
-            if self.lines
+            if self.lines and self.lost is None
             else math.inf
         )
 
@@ -153,7 +171,8 @@ class MatrixEvidence:
     def raised_tolerance(self, pair: Pair, scale: float, highest: float) -> float:
         """Return what the noise can resolve in a pair, rounded up to 1, 2 or 5 times a power of ten."""
         change = pair.share if pair.zero else scale * pair.low
-        wanted = COMFORTABLE * self.spread() / (2 * change) if change > 0 else 0.0
+        comfortable = max(COMFORTABLE, MARGIN * least_factor(self.cotangents, self.alpha))
+        wanted = comfortable * self.spread() / (2 * change) if change > 0 else 0.0
         return max(pair.tolerance, min(round_up(wanted), highest))
 
     def conclude(self) -> None:
@@ -168,7 +187,10 @@ class MatrixEvidence:
             elif wrong and alone:
                 pair.verdict, pair.reason = Verdict.WRONG, None
             else:
-                pair.verdict, pair.reason = Verdict.INCONCLUSIVE, Reason.NOISE
+                # Noise does not hide what stands out from it; it is too near to the tolerance to be called small or large.
+                stands_out = alone and lower > 0 and estimate > CLEAR * self.spread()
+                pair.verdict = Verdict.INCONCLUSIVE
+                pair.reason = self.lost or (Reason.BORDER if stands_out else Reason.NOISE)
             if pair.zero:
                 share = pair.share
                 pair.difference = Difference(

@@ -38,6 +38,9 @@ FAR_ABOVE_LOW_PRECISION: Final = 30.0
 """A plateau this many times above u|J| must be seen at a second step before it is called noise: in double precision,
 where a factor of 1000 still leaves three digits to see a kink by, and below it, where it would not."""
 
+MOST_ROOM: Final = 300.0
+"""Logarithm of the largest factor on a step that is worth computing."""
+
 
 @lru_cache(maxsize=1)
 def gram_polynomials() -> FloatArray:
@@ -132,15 +135,19 @@ class Reading:
         last = self.plateau - 1
         if last >= POINTS - 2:
             return 1.0
+        c = self.coefficients
+        while last > 0 and c[last - 1] == 0:
+            last -= 1
         if last < 1:
             return math.inf
-        c = self.coefficients
         fastest = self.noise / c[last - 1]
-        seen = [c[1] / c[0] if last == 2 else math.sqrt(c[last - 1] / c[last - 3])] if last > 1 and c[0] > 0 else []
+        before = c[0] if last == 2 else c[last - 3]
+        seen = [c[1] / before if last == 2 else math.sqrt(c[last - 1] / before)] if last > 1 and before > 0 else []
         rate = min([fastest, *(3 * fall for fall in seen)])
         if rate == 0:
             return math.inf
-        return float((fastest * rate ** (last - 6)) ** (1 / 6))
+        # By logarithms, as a power of a tiny rate is beyond the range of numbers.
+        return math.exp(min((math.log(fastest) + (last - 6) * math.log(rate)) / 6, MOST_ROOM))
 
 
 def read_table(

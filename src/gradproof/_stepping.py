@@ -39,7 +39,9 @@ MUCH_SHORTER: Final = 1 / 20
 """Steps are compared for noise and kinks where one is this much shorter: near kinks, plateaus at like steps are alike
 by accident."""
 SMALL_NOISE: Final = 1e-6
-"""A deterministic plateau above this times |J| is looked at a third time: it may be a high frequency."""
+DEEP: Final = 1e-6
+"""A deterministic plateau above this times |J| is called noise only where it is there at so short a step, over the
+first one, too: it may be a high frequency."""
 ENOUGH_DEGREES: Final = 4.0
 """Degrees of freedom from which on the noise is well enough known for a display (Student's t is 7.2 at 0.002)."""
 UNSEEN: Final = 0.3
@@ -124,7 +126,8 @@ class StepSearch:
         return self.table(step, values, self.line.changes(steps), side) if np.all(np.isfinite(values)) else None
 
     def table(self, step: float, values: FloatArray, changes: FloatArray, side: int = 0) -> Table:
-        slope = abs(float(values[-1] - values[0])) / (POINTS - 1) / step
+        # Where the claim is taken off in the values, the function's own slope is what rounding the arguments feels.
+        slope = max(abs(float(each[-1] - each[0])) for each in (values, changes)) / (POINTS - 1) / step
         reading = read_table(
             values,
             self.line.magnitude(POINTS * step),
@@ -307,7 +310,8 @@ class StepSearch:
                 return 0.0
             steady = table.reading.noise >= before.reading.noise / 4
             small = table.reading.noise <= SMALL_NOISE * self.line.magnitude(0.0)
-            if steady and (small or (len(far) > 1 and irregular(table))):
+            deep = len(far) > 1 and table.step <= DEEP * self.first_step
+            if steady and (small or (deep and irregular(table))):
                 return self.accept_noise()
         # A kink beyond the inner values only: half of the step keeps clear of it.
         return table.step / 2 if self.smooth_inside(table) else table.step * self.shorten

@@ -8,16 +8,18 @@ each block weighed alike, chooses the step by the same search that serves scalar
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradproof._differences import first_line
 from gradproof._directions import FloatArray
 from gradproof._map_engine import Components, MapEngine, Moved
 from gradproof._noise import (
+    FAR_ABOVE_LOW_PRECISION,
     FAR_ABOVE_ROUNDING,
     POINTS,
     PRIOR_DEGREES,
@@ -29,15 +31,38 @@ from gradproof._noise import (
     norm,
     root_mean_square,
 )
-from gradproof._results import Estimate
+from gradproof._results import Estimate, Reason
 from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import within
-from gradproof._tables import AMPLIFICATION, CENTRAL_4, CENTRAL_6, FORWARD_5, FORWARD_6, SLOW, shorten_mantissa
+from gradproof._tables import (
+    AMPLIFICATION,
+    CENTRAL_4,
+    CENTRAL_6,
+    FORWARD_5,
+    FORWARD_6,
+    REPRESENTED,
+    SAME_JUMP,
+    SLOW,
+    shorten_mantissa,
+)
 
 View = Callable[[Moved, float], tuple[FloatArray, FloatArray]]
 """From a displaced evaluation at t: the discrepancies, and the size of what was rounded on the way, per component."""
-REMEASURE: Final = 5
-"""Times that a line is read at shorter and shorter steps."""
+FIRST_LINE: Final = 62
+"""Most evaluations of the search for a step."""
+REMEASURE: Final = 8
+"""Times that a line is read at shorter and shorter steps: down to 1e-9 of the parameters' scale."""
+SHOWN: Final = 1000.0
+SHORTEST_AGAIN: Final = 1e-4
+"""A surprising discrepancy is read again at the step where it is so many spreads large, but no shorter than so many
+first ones."""
+FAR_BELOW: Final = 1e-7
+"""By how much a step is shortened to see whether a function that looks noisy is a staircase."""
+EXPECTED: Final = 10.0
+"""A discrepancy so many times what two steps have shown on another line is a surprise."""
+ROUGH: Final = 0.03
+"""Coefficients of degree 5 and 6 above this part of those of degree 2 to 4 do not fall as a smooth function's do; a
+kink's at the point are at 0.15."""
 UNUSUAL: Final = 30.0
 """A plateau this many times above what other lines saw means that a kink was crossed."""
 TRIES: Final = 6
@@ -76,15 +101,29 @@ class VectorLine:
 
 
 class Projection:
-    """A weighted sum of a vector line's components: φ for the scalar search of a step."""
+    """A weighted sum of a vector line's components: φ for the scalar search of a step.
 
-    def __init__(self, line: VectorLine, weights: FloatArray, roundoff: float) -> None:
+    Parameters
+    ----------
+    line, weights, roundoff
+        What to sum; u of the lowest precision at work.
+    rows
+        The components of each output block, where the view has a claim taken off.
+    """
+
+    def __init__(
+        self, line: VectorLine, weights: FloatArray, roundoff: float, rows: Sequence[slice] | None = None
+    ) -> None:
         self.line = line
         self.weights = weights
         self.unit_roundoff = roundoff
         self.parameter_roundoff = max(UNIT_ROUNDOFF[block.dtype] for block in line.engine.problem.blocks)
         self.asked = 0
         self.roundings: dict[float, float] = {}
+        self.weighed = [
+            (norm(weights[own]) / math.sqrt(max(own.stop - own.start, 1)), block)
+            for own, block in zip(rows or (), line.engine.outputs.blocks if rows else (), strict=True)
+        ]
 
     @property
     def shortest(self) -> float:
@@ -116,8 +155,16 @@ class Projection:
         return np.array(result)
 
     def changes(self, steps: Sequence[float]) -> FloatArray:
-        """Return the function's own changes; what is claimed is part of them here."""
-        return self(steps)
+        """Return how the function itself changes, by its size: the view has the claim taken off."""
+        if not self.weighed:
+            return self(steps)
+        result = []
+        for t in steps:
+            moved = self.line.raw.get(t)
+            change = None if moved is None else moved.change
+            sizes = [0.0 if change is None else w * norm(change[b.rows]) for w, b in self.weighed]
+            result.append(math.copysign(math.hypot(*sizes), t) if t else 0.0)
+        return np.array(result)
 
     def magnitude(self, reach: float) -> float:
         """Return the largest size that was rounded within reach."""
@@ -153,7 +200,19 @@ class BlockNoise:
 
 @dataclass(frozen=True, slots=True)
 class BlockReading:
-    """One line's result in one output block: norms over its components, in units of F per unit of t."""
+    """One line's result in one output block: norms over its components, in units of F per unit of t.
+
+    Parameters
+    ----------
+    size, truncation, spread
+        ‖D‖ and its errors: a bound on the truncation, the standard deviation of what noise does.
+    degrees
+        Degrees of freedom of the noise that the spread is made of.
+    noise, own_degrees
+        What this line's values alone show, in units of F.
+    sensitivity
+        Slope of the function itself: what rounding the arguments is multiplied by, as t = 1 is their scale.
+    """
 
     size: float
     truncation: float
@@ -161,6 +220,15 @@ class BlockReading:
     degrees: float
     noise: float
     own_degrees: float
+    sensitivity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """D = Σ weight · F(t) over these t."""
+
+    steps: tuple[float, ...]
+    weights: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +243,24 @@ class LineReading:
         Per component, truncation and ten times the noise that it shows by itself.
     blocks
         Norms per output block.
-    steps
-        Multiples of t and the weights of the formula: D = Σ weight · F(t).
+    forms
+        Per output block, of which values D was made.
     step
-        h.
+        h; the shortest, where output blocks were read at different ones.
     rounding
         Per component, the size of what was rounded on the way.
+    lost
+        Output blocks that no step could read, and why; what is said of them here is worth nothing.
     """
 
     values: FloatArray
     bars: FloatArray
     blocks: tuple[BlockReading, ...]
-    steps: tuple[float, ...]
-    weights: tuple[float, ...]
+    forms: tuple[Form, ...]
     step: float
     rounding: FloatArray
+    side: int = 0
+    lost: tuple[tuple[int, Reason], ...] = ()
 
 
 class LineReader:
@@ -207,15 +278,29 @@ class LineReader:
         self.rows = tuple(rows)
         self.roundoff = roundoff
         self.noise = [BlockNoise() for _ in rows]
-        self.pool = Pool()
         self.generator = np.random.default_rng([seed, 0x6C696E65])
+        self.kink = False
+        self.remeasured = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the step: other blocks of the point are going to be displaced, or by other lengths."""
         self.step = 0.0
         self.side = 0
-        self.kink = False
-        self.confirmed: set[int] = set()
-        self.remeasured = 0
+        self.pool = Pool()
+        self.target = 0.0
+        self.scales: FloatArray = np.zeros(len(self.rows))
+        self.truncations = [math.inf] * len(self.rows)
+        self.seen_noise = 0.0
+        self.confirmed = [0.0] * len(self.rows)
+        self.lost: dict[int, Reason] = {}
+        self.crossed = 0
 
-    def first(self, line: VectorLine, scales: FloatArray, target: float) -> tuple[LineReading | None, Estimate]:
+    # -- the first line ----------------------------------------------------------------------------------------------
+
+    def first(
+        self, line: VectorLine, scales: FloatArray, target: float, *, partial: bool = False
+    ) -> tuple[LineReading | None, Estimate]:
         """Find a step on a random projection, then read all components there.
 
         Parameters
@@ -226,34 +311,81 @@ class LineReader:
             Per output block, the size by which its components are weighed.
         target
             Bar at which the search may stop, in units of those sizes.
+        partial
+            Output blocks may be lost, as long as one is left.
         """
+        self.begin()
+        self.target, self.scales = target, np.asarray(scales, dtype=float)
         size = self.rows[-1].stop
         weights = self.generator.standard_normal(size)
         for rows, scale in zip(self.rows, scales, strict=True):
             weights[rows] /= scale if scale > 0 else 1.0
-        estimate = first_line(Projection(line, weights, self.roundoff), target, self.pool, max_evaluations=27)[0]
-        if estimate.kink is not None or not estimate.trusted or not math.isfinite(estimate.value):
-            self.kink = estimate.kink is not None or math.isfinite(estimate.value)
-            return None, estimate
+        kinked: set[int] = set()
+        while True:
+            estimate = first_line(
+                Projection(line, weights, self.roundoff, self.rows), target, self.pool, max_evaluations=FIRST_LINE
+            )[0]
+            if estimate.kink is None and estimate.trusted and math.isfinite(estimate.value):
+                break
+            if not math.isfinite(estimate.value):
+                self.give_up(Reason.DOMAIN)
+                return None, estimate
+            new = {k for k in range(len(self.rows)) if k not in kinked and self.kinked(line, k)}
+            kinked |= new
+            if len(kinked) == len(self.rows) or (kinked and not partial):
+                self.give_up(Reason.KINK)
+                return None, estimate
+            if not new:
+                # The projection tells nothing: go down from where it has looked last.
+                estimate = replace(estimate, step=min(_tables_at(line), default=estimate.step) / 8, kink=None)
+                break
+            for k in new:  # the others by themselves
+                weights[self.rows[k]] = 0.0
+            self.pool = Pool()
         self.step = estimate.step
-        self.side = {"central": 0, "forward": 1, "backward": -1}[estimate.method.partition(",")[0]]
-        reading = self.settle(line)
+        self.side = {"forward": 1, "backward": -1}.get(estimate.method.partition(",")[0], 0)
+        self.seen_noise = estimate.noise if self.pool.confirmed and math.isfinite(estimate.noise) else 0.0
+        without = frozenset(kinked)
+        reading = self.settle(line, partial=partial, without=without)
         for _ in range(HALVINGS):
             # The projection may not have seen what the step costs the whole.
             if reading is None or not any(
-                b.truncation > max(3 * b.spread, 0.1 * target * s) for b, s in zip(reading.blocks, scales, strict=True)
+                b.truncation > max(3 * b.spread, 0.1 * target * s)
+                for k, (b, s) in enumerate(zip(reading.blocks, scales, strict=True))
+                if k not in self.lost
             ):
                 break
-            shorter = self.settle(line, shorter=0.5)
+            lost = self.lost
+            shorter = self.settle(line, shorter=0.5, partial=partial, without=without)
             if shorter is None or _bar(shorter) > _bar(reading):
+                self.lost = lost
                 break
             reading, self.step = shorter, shorter.step
+        if reading is not None:
+            self.step = min(self.step, reading.step)
+            self.truncations = [b.truncation for b in reading.blocks]
+            self.lost |= dict.fromkeys(kinked, Reason.KINK)
+            reading = replace(reading, lost=tuple(sorted(self.lost.items(), key=_number)))
         return reading, estimate
 
+    def give_up(self, reason: Reason) -> None:
+        """Nothing could be read."""
+        self.lost = dict.fromkeys(range(len(self.rows)), reason)
+        self.kink = reason is Reason.KINK
+
+    # -- any line ----------------------------------------------------------------------------------------------------
+
     def settle(
-        self, line: VectorLine, *, shorter: float = 1.0, known_wrong: frozenset[int] = frozenset()
+        self,
+        line: VectorLine,
+        *,
+        shorter: float = 1.0,
+        partial: bool = False,
+        without: frozenset[int] = frozenset(),
     ) -> LineReading | None:
-        """Read a line at the known step; again along the same direction at an eighth of it where it looks unusual.
+        """Read a line at the known step; again along the same direction at shorter ones where it looks unusual.
+
+        The same direction, never a fresh one: the unit whose kink was crossed may be the faulty one.
 
         Parameters
         ----------
@@ -261,61 +393,182 @@ class LineReader:
             Where.
         shorter
             Factor on the step.
-        known_wrong
-            Output blocks whose discrepancy is expected.
+        partial
+            Output blocks may be lost, as long as one is left; else none.
+        without
+            Output blocks that are not asked for.
         """
-        step, previous, found = self.step * shorter, None, None
-        for _ in range(REMEASURE):
+        self.kink, self.lost = False, {}
+        step, floor = self.step * shorter, REPRESENTED * line.engine.problem.shortest(line.components)
+        chosen: dict[int, LineReading] = {}
+        tried: list[LineReading] = []
+        open_ = set(range(len(self.rows))) - without
+        while open_ and len(tried) < REMEASURE and (step >= floor or not tried):
             reading = self.read_where_it_can(line, step)
             if reading is None:
-                return None
-            if previous is not None and self.agree(previous, reading):
-                found = previous if _bar(previous) <= _bar(reading) and not self.unusual(previous) else reading
-                if all(b.truncation <= max(10 * b.spread, CRUDE * b.size) for b in found.blocks):
-                    break
-            surprising = {
-                k
-                for k, block in enumerate(reading.blocks)
-                if block.size > block.truncation + 10 * block.spread and k not in known_wrong | self.confirmed
-            }
-            if previous is None and not surprising and not self.unusual(reading):
-                self.learn(reading)
-                return reading
-            if previous is None:
-                self.remeasured += 1
-            previous, step = reading, reading.step / 8
-        if found is None:
-            self.kink = True
+                if not tried:
+                    self.lost = dict.fromkeys(open_, Reason.DOMAIN)
+                    open_ = set()
+                break
+            found = {k: self.judge(k, tried, reading) for k in open_}
+            chosen |= {k: best for k, best in found.items() if best is not None}
+            tried.append(reading)
+            vanished = (
+                self.vanished(line, {k: best for k, best in chosen.items() if k in open_}) if len(tried) > 1 else set()
+            )
+            self.lost |= dict.fromkeys(vanished, Reason.NOISE)
+            chosen = {k: best for k, best in chosen.items() if k not in vanished}
+            open_ -= set(chosen) | vanished
+            if open_ and len(tried) > 2:
+                kinked = {k for k in open_ if self.kinked(line, k)}
+                self.lost |= dict.fromkeys(kinked, Reason.KINK)
+                open_ -= kinked
+            step = reading.step * self.shorten(reading, open_, first=len(tried) == 1)
+        self.remeasured += len(tried) > 1
+        self.lost |= {k: Reason.KINK if self.kinked(line, k) else Reason.NOISE for k in open_}
+        self.kink = Reason.KINK in self.lost.values()
+        if not chosen or (self.lost and not partial):
             return None
-        # What two steps have shown once is no surprise on the next line.
-        self.confirmed |= {k for k, b in enumerate(found.blocks) if b.size > b.truncation + 10 * b.spread}
-        self.learn(found)
-        return found
+        for k, best in chosen.items():
+            block = best.blocks[k]
+            self.noise[k].add(block.noise, block.own_degrees)
+            if len(tried) > 1 and block.size > block.truncation + 10 * block.spread:
+                # What two steps have shown is no surprise on the next line.
+                self.confirmed[k] = max(self.confirmed[k], block.size)
+        self.adapt(chosen)
+        return merged([chosen.get(k, tried[-1]) for k in range(len(self.rows))], self.rows, self.lost)
 
-    def unusual(self, reading: LineReading) -> bool:
-        """Say whether a block shows far more noise than the other lines, or than rounding where this is the first."""
-        for pool, block, rows in zip(self.noise, reading.blocks, self.rows, strict=True):
-            if pool.degrees > 0 and block.noise > UNUSUAL * pool.level(0.0)[0]:
-                return True
-            if pool.degrees == 0 and block.noise > FAR_ABOVE_ROUNDING * 0.5 * self.roundoff * norm(
-                reading.rounding[rows]
-            ):
-                return True
+    def judge(self, k: int, tried: Sequence[LineReading], reading: LineReading) -> LineReading | None:
+        """Return the reading to be believed of an output block; None where that takes another step."""
+        block = reading.blocks[k]
+        fits = self.fits(k, reading)
+        if not tried:
+            surprising = block.size > max(block.truncation + 10 * block.spread, EXPECTED * self.confirmed[k])
+            return reading if fits and not surprising else None
+        previous = tried[-1]
+        longer = previous.blocks[k]
+        floor = 0.5 * self.roundoff * norm(reading.rounding[self.rows[k]])
+        if longer.noise > STANDS_OUT * block.noise > STANDS_OUT**2 * floor:
+            return None  # what falls with the step is no noise
+        if not self.agree(k, previous, reading):
+            return None
+        if fits:
+            narrower = longer.truncation + longer.spread <= block.truncation + block.spread
+            return previous if narrower and self.fits(k, previous) else reading
+        # Kinks, jumps and high frequencies are out of sight at some short step; only noise is the same at all of them.
+        steady = all(
+            1 / STANDS_OUT <= block.noise / other.noise <= STANDS_OUT
+            for other in (longer, tried[0].blocks[k])
+            if other.noise
+        )
+        return previous if steady and len(tried) >= REMEASURE - 1 else None
+
+    def vanished(self, line: VectorLine, found: Mapping[int, LineReading]) -> set[int]:
+        """Return the output blocks whose discrepancy, seen among noise, is gone where the function shows no noise.
+
+        A staircase of fine steps looks like a noisy slope; its derivative is zero.
+        """
+        doubtful = {
+            k: reading
+            for k, reading in found.items()
+            if self.confirmed[k] == 0
+            and reading.blocks[k].size > reading.blocks[k].truncation + 10 * reading.blocks[k].spread
+            and reading.blocks[k].noise > FAR_ABOVE_ROUNDING * self.floor(k, reading)
+        }
+        if not doubtful:
+            return set()
+        shortest = REPRESENTED * line.engine.problem.shortest(line.components)
+        step = max(shortest, min(reading.step for reading in doubtful.values()) * FAR_BELOW)
+        near = self.read_where_it_can(line, step)
+        gone = set[int]()
+        for k, reading in doubtful.items() if near is not None else ():
+            assert near is not None  # noqa: S101  # else there is nothing to go through
+            block, size = near.blocks[k], reading.blocks[k].size
+            quiet = block.noise <= 0.01 * reading.blocks[k].noise
+            bar = 10 * AMPLIFICATION[0 if near.side == 0 else 1] * block.noise / near.step
+            if quiet and block.size + bar < size / 2:
+                gone.add(k)
+        return gone
+
+    def floor(self, k: int, reading: LineReading) -> float:
+        """Return what rounding the values, and the arguments, of an output block costs."""
+        rounding = norm(reading.rounding[self.rows[k]])
+        return 0.5 * self.roundoff * (rounding + reading.blocks[k].sensitivity)
+
+    def fits(self, k: int, reading: LineReading) -> bool:
+        """Say whether a block shows no more noise, or truncation, than other lines do, or than rounding."""
+        block, pool = reading.blocks[k], self.noise[k]
+        floor = 0.5 * self.roundoff * norm(reading.rounding[self.rows[k]])
+        if pool.degrees > 0:
+            usual = UNUSUAL * pool.level(floor)[0]
+        else:
+            usual = max(FAR_ABOVE_ROUNDING * self.floor(k, reading), UNUSUAL * self.seen_noise * float(self.scales[k]))
+        allowed = max(
+            10 * block.spread,
+            self.target * float(self.scales[k]),
+            UNUSUAL * self.truncations[k],
+            CRUDE * self.confirmed[k],
+        )
+        return block.noise <= usual and block.truncation <= allowed
+
+    def shorten(self, reading: LineReading, open_: set[int], *, first: bool) -> float:
+        """Return by how much to shorten the step.
+
+        Where the values are as usual and only the discrepancy is a surprise, as far as still shows it well: a jump or
+        a kink among the values, or a frequency far above the step's, shows something else there.
+        """
+        blocks = [reading.blocks[k] for k in open_]
+        if not first or not all(self.fits(k, reading) for k in open_):
+            return 1 / 8
+        return max([min(1 / 8, SHOWN * b.spread / b.size) for b in blocks if b.size > 0] + [SHORTEST_AGAIN])
+
+    def adapt(self, chosen: dict[int, LineReading]) -> None:
+        """Take a shorter step for the lines to come, where one after another crosses kinks and precision allows it."""
+        shortest = min(chosen.values(), key=lambda reading: reading.step)
+        if shortest.step >= self.step / 2:
+            return
+        self.crossed += 1
+        comfortable = all(
+            b.spread <= self.target * float(s) for b, s in zip(shortest.blocks, self.scales, strict=True) if s > 0
+        )
+        if self.crossed > 1 and comfortable:
+            self.step = shortest.step
+
+    def agree(self, k: int, one: LineReading, two: LineReading) -> bool:
+        """Say whether two steps show the same derivative of an output block."""
+        rows = self.rows[k]
+        distance = norm(one.values[rows] - two.values[rows])
+        bar = sum(r.blocks[k].truncation + 10 * r.blocks[k].spread for r in (one, two))
+        return within(distance, bar)
+
+    def kinked(self, line: VectorLine, k: int) -> bool:
+        """Say whether an output block has a kink at the point itself, on the evidence of three steps.
+
+        One-sided derivatives of its components are compared, as in `_tables.is_kink`; steps are taken from the values
+        that are there. Components that are rough for another reason (noise, a frequency far above the step's, kinks
+        beside the point) show a steady jump by accident only, and few of them at a time.
+        """
+        for _ in range(2):
+            steps = sorted(_tables_at(line))
+            if len(steps) > 2:
+                near, middle, far = (self.one_sided(line, k, step) for step in steps[:3])
+                found = near.kinked(middle)
+                if is_clear(found & middle.kinked(far), near.rough):
+                    return True
+                if not is_clear(found, near.rough):
+                    return False
+            # One more, shorter step: at the longest of these, kinks beside the point may have been crossed.
+            shorter = shorten_mantissa(steps[0] / 8) if steps else 0.0
+            if shorter < REPRESENTED * line.engine.problem.shortest(line.components) or len(steps) == 1:
+                return False
+            for t in sorted((t * shorter for t in CENTRAL), key=abs, reverse=True):
+                if shorter == 0 or line.at(t) is None:
+                    return False
         return False
 
-    def agree(self, one: LineReading, two: LineReading) -> bool:
-        """Say whether two steps show the same derivative in every block."""
-        for k, rows in enumerate(self.rows):
-            distance = norm(one.values[rows] - two.values[rows])
-            bar = sum(r.blocks[k].truncation + 10 * r.blocks[k].spread for r in (one, two))
-            if not within(distance, bar):
-                return False
-        return True
-
-    def learn(self, reading: LineReading) -> None:
-        """Keep what a line that fits says of the noise."""
-        for pool, block in zip(self.noise, reading.blocks, strict=True):
-            pool.add(block.noise, block.own_degrees)
+    def one_sided(self, line: VectorLine, k: int, step: float) -> OneSided:
+        """Return the slopes on both sides of the point, of an output block's components."""
+        return OneSided.of(line, line.engine.outputs.blocks[k].rows, step, self.roundoff)
 
     def read_where_it_can(self, line: VectorLine, step: float) -> LineReading | None:
         """Read at a step, at shorter ones where the function fails, and on one side at last."""
@@ -352,14 +605,19 @@ class LineReader:
             self._block(k, own, coefficients, derivative, correction, rounding, step, side)
             for k, own in enumerate(self.rows)
         ]
+        farthest = formula.farthest_first[0] * step
+        change = line.raw[farthest].change
+        assert change is not None  # noqa: S101  # it was read
+        slopes = [norm(change[block.rows]) / abs(farthest) for block in line.engine.outputs.blocks]
         return LineReading(
             derivative,
             np.concatenate([bars for _, bars in blocks]),
-            tuple(block for block, _ in blocks),
-            tuple(k * step for k in formula.multiples),
-            tuple(w / step for w in formula.weights[0].tolist()),
+            tuple(replace(block, sensitivity=slope) for (block, _), slope in zip(blocks, slopes, strict=True)),
+            (Form(tuple(k * step for k in formula.multiples), tuple(w / step for w in formula.weights[0].tolist())),)
+            * len(self.rows),
             step,
             rounding,
+            side,
         )
 
     def _block(
@@ -402,6 +660,95 @@ class LineReader:
         cut = np.maximum(own[4], own[5]) > STANDS_OUT * np.maximum(floors, share)
         bars = np.where(cut, 10 * corrections, 0.0) + (10 * amplification / step) * single + max(truncation, 0.0)
         return BlockReading(norm(derivative[rows]), truncation, spread, total, shown, degrees), bars
+
+
+@dataclass(frozen=True, slots=True)
+class OneSided:
+    """The slopes on both sides of the point, component by component, by formulas of order 3.
+
+    Parameters
+    ----------
+    step, jump
+        h; right slope less left slope.
+    bar
+        How far order 2 is off.
+    noise
+        What rounding may do to a slope.
+    rough
+        Components whose values are no polynomial of low degree at this step.
+    """
+
+    step: float
+    jump: FloatArray
+    bar: FloatArray
+    noise: FloatArray
+    rough: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, line: VectorLine, rows: slice, step: float, roundoff: float) -> OneSided:
+        """Read the values at ±1, ±2, ±3 steps, which are there; the function's own, nothing claimed taken off."""
+        changes = [line.raw[k * step].change for k in CENTRAL]
+        e = np.array([c[rows] for c in changes if c is not None])
+        slopes, bar = [], np.zeros(e.shape[1])
+        for sign, (near, middle, far) in ((-1, e[2::-1]), (1, e[3:])):
+            third = sign * (18 * near - 9 * middle + 2 * far) / (6 * step)
+            second = sign * (4 * near - middle) / (2 * step)
+            slopes.append(third)
+            np.maximum(bar, np.abs(third - second), out=bar)
+        left, right = slopes
+        size = np.maximum(np.abs(line.engine.base[rows]), np.abs(e).max(axis=0)) + np.maximum(abs(left), abs(right))
+        floor = 0.5 * roundoff * size
+        # Rounding of the arguments may cost a component more than its own size and slope along this line say.
+        shared = norm(floor) / math.sqrt(floor.size)
+        others = [k for k in range(POINTS) if k != 3]
+        high = np.abs(gram_polynomials()[5:, others] @ e).max(axis=0)
+        low = np.abs(gram_polynomials()[2:5, others] @ e).max(axis=0)
+        rough = high > np.maximum(ROUGH * low, FAR_ABOVE_LOW_PRECISION * (floor + shared))
+        return cls(step, right - left, bar, 8 * floor / step, rough)
+
+    def kinked(self, longer: OneSided) -> NDArray[np.bool_]:
+        """Say which components show the same jump of the slope at a longer step, and a kink is nothing beside it."""
+        clear = np.abs(self.jump) > 8 * (self.bar + self.noise)
+        steady = np.abs(self.jump - longer.jump) <= SAME_JUMP * np.abs(self.jump) + longer.bar
+        alone = self.bar <= 3 * longer.bar * self.step / longer.step + self.noise
+        found: NDArray[np.bool_] = clear & steady & alone & self.rough
+        return found
+
+
+def is_clear(found: NDArray[np.bool_], rough: NDArray[np.bool_]) -> bool:
+    """Say whether some components show a kink, and no more show something else."""
+    return bool(found.any()) and 2 * int(found.sum()) >= int(rough.sum())
+
+
+def _tables_at(line: VectorLine) -> list[float]:
+    """Return the steps at which all six values about the point are there."""
+    usable = {t for t, moved in line.raw.items() if moved.change is not None}
+    return [t for t in usable if t > 0 and all(k * t in usable for k in CENTRAL)]
+
+
+def _number(item: tuple[int, Reason]) -> int:
+    return item[0]
+
+
+def merged(readings: Sequence[LineReading], rows: Sequence[slice], lost: Mapping[int, Reason]) -> LineReading:
+    """Put together what was chosen of each output block."""
+    shortest = min(readings, key=lambda reading: reading.step)
+    if all(reading is shortest for reading in readings) and not lost:
+        return shortest
+    values, bars, rounding = (np.empty_like(shortest.values) for _ in range(3))
+    for k, (own, reading) in enumerate(zip(rows, readings, strict=True)):
+        values[own], rounding[own] = reading.values[own], reading.rounding[own]
+        bars[own] = np.inf if k in lost else reading.bars[own]
+    return LineReading(
+        values,
+        bars,
+        tuple(reading.blocks[k] for k, reading in enumerate(readings)),
+        tuple(reading.forms[k] for k, reading in enumerate(readings)),
+        shortest.step,
+        rounding,
+        shortest.side,
+        tuple(sorted(lost.items(), key=_number)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
