@@ -382,6 +382,26 @@ def test_coordinates_are_evaluated_in_compiled_batches(x64):
     assert f.times < 100
 
 
+def test_every_coordinate_of_a_cost_is_measured_and_a_masked_mistake_is_found(x64):
+    x = jnp.linspace(0.1, 1, 200)
+    masked = x.at[7].set(1e-7)
+
+    def cost(x):
+        return jnp.sum(x**2)
+
+    right = Traced(cost)
+    report = check(right, masked, strategy="coordinates", modes=("rev",), seed=0)
+    assert report.verdict is Verdict.CORRECT
+    assert names(report) == ["output × x"]
+    assert report.evaluations > 400
+    assert right.times < 100
+    wrong = (2 * masked).at[7].multiply(2)
+    report = check(cost, masked, strategy="coordinates", claimed=wrong, seed=0)
+    assert report.verdict is Verdict.WRONG
+    assert report.coordinates[0].block == "output × x"
+    assert report.coordinates[0].index == (7,)
+
+
 # --- the general verbs, and assertions ----------------------------------------------------------------------------------
 
 

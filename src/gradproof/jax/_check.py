@@ -20,6 +20,7 @@ from gradproof._modes import worst_of
 from gradproof._results import Report, Verdict
 from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
 from gradproof.jax._arguments import Arguments
+from gradproof.jax._coordinates import report_of_coordinates, returns_one_number
 from gradproof.jax._derivatives import Derivative, GivenGradient, GivenVjp, ModeMissing
 from gradproof.jax._errors import quoted
 from gradproof.jax._findings import not_repeated, other_value, what_precision_hides
@@ -262,8 +263,15 @@ class _Check:
         """Check one product."""
         point = Named(zip(evaluator.names, (jnp.copy(leaf) for leaf in evaluator.leaves), strict=True))
         verb = "check_vjp" if mode == "rev" else "check_jvp"
+        call = claim.where if isinstance(claim, Derivative) else ""
+        every = mode == "rev" and self.options["strategy"] == "coordinates" and returns_one_number(evaluator)
+        options = {**self.options, "strategy": "certificate"} if every else self.options
         try:
-            return MapCheck(make_task(verb, evaluator, claim, point, self.options)).run()
+            report = MapCheck(make_task(verb, evaluator, claim, point, options, call=call)).run()
+            if not every or report.verdict is Verdict.WRONG:
+                return report
+            # One number is what single coordinates are measured best of; the lines have tested the product itself.
+            single = report_of_coordinates(evaluator, claim, point, self.options)
         except CostRaised as error:
             if isinstance(error.__cause__, jax.errors.UnexpectedTracerError):
                 raise UsageError(
@@ -273,6 +281,8 @@ class _Check:
                     remedy="Look for an assignment to a global, an attribute or a list outside f, and return the value instead",
                 ) from error.__cause__
             raise
+        notes = tuple(dict.fromkeys([*report.notes, *single.notes]))
+        return replace(single, evaluations=report.evaluations + single.evaluations, notes=notes)
 
     def with_values_compared(self, report: Report, derivative: Derivative, evaluator: Evaluator) -> Report:
         """Call it wrong where the value that is differentiated is not the function's."""

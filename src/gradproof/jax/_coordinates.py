@@ -1,0 +1,36 @@
+"""Every coordinate of a function of one number: many at a time, under `jit(vmap(…))`, as for any other cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradproof._check import check_gradient
+from gradproof._containers import Named
+from gradproof._results import Report
+from gradproof.jax._functions import Evaluator
+
+
+def returns_one_number(evaluator: Evaluator) -> bool:
+    """Say whether a function is a cost of real numbers."""
+    real = not any(jnp.iscomplexobj(array) for array in (*evaluator.leaves, *evaluator.values))
+    return real and len(evaluator.values) == 1 and not evaluator.values[0].shape
+
+
+def report_of_coordinates(
+    evaluator: Evaluator, claim: Callable[[Any, Any], Any], point: Named, options: dict[str, Any]
+) -> Report:
+    """Check each coordinate of a cost by itself; the blocks are named as those of several outputs are."""
+    (output,), (value,) = evaluator.out_names, evaluator.values
+    gradient = claim(point, Named({output: jnp.ones_like(value)}))
+    options = {name: given for name, given in options.items() if name != "convention"}
+    report = check_gradient(lambda point: evaluator(point)[output], point, gradient, **options)
+    return replace(
+        report,
+        blocks=tuple(replace(block, name=f"{output} × {block.name}") for block in report.blocks),
+        coordinates=tuple(replace(entry, block=f"{output} × {entry.block}") for entry in report.coordinates),
+        diagnoses=tuple(replace(d, block=d.block and f"{output} × {d.block}") for d in report.diagnoses),
+    )
