@@ -80,6 +80,7 @@ def check(
         "auto": the lines, and every column too where there are few.
     budget
         Hard limit on calls of the function, for each mode and order; None for 1000 ("coordinates": whatever it takes).
+        The call that autograd differentiates is not counted.
     seed
         Of the directions and cotangents; None for a fresh one, which the report records.
     only, exclude
@@ -225,8 +226,7 @@ class _Check:
                 f"Autograd knows of no path to {', '.join(graph.unreached)}: its gradient counts as zero."
             )
         self.notes += evaluator.notes
-        report = worst_of(parts, "torch.check", self.notes)
-        return replace(report, evaluations=report.evaluations + 1, seconds=time.perf_counter() - self.started)
+        return replace(worst_of(parts, "torch.check", self.notes), seconds=time.perf_counter() - self.started)
 
     def graph(self) -> Graph:
         """Call the function for the first time.
@@ -308,8 +308,7 @@ class _Check:
                 remedy="Write it in differentiable operations, without @once_differentiable, or check order=1 only",
             ) from error
         options = {**self.options, "only": None, "exclude": None}
-        report = _map_report("check_vjp", Evaluator(function, second), lambda _, u: second.pull(u), second, options)
-        return replace(report, evaluations=report.evaluations + 1)
+        return _map_report("check_vjp", Evaluator(function, second), lambda _, u: second.pull(u), second, options)
 
     def given_pull(self, graph: Graph) -> Callable[[Named], Named]:
         """Return the user's backward pass as products by name."""
