@@ -22,7 +22,7 @@ from gradproof._results import Diagnosis, Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
 from gradproof._study import NEGLIGIBLE
-from gradproof._vector_lines import LineReader, LineReading, VectorLine, View
+from gradproof._vector_lines import Known, LineReader, LineReading, VectorLine, View
 
 MOST_LINES: Final = 12
 """Lines of one group of blocks; what they leave open is asked block by block."""
@@ -30,6 +30,12 @@ HIDDEN: Final = 3.0
 """Lines that show a claim of zero to be off by no more than so many spreads show nothing."""
 LINES_ALONE: Final = 8
 """Lines restricted to one block of the point after which it stays undecided."""
+MORE_COTANGENTS: Final = 48
+MORE_LINES: Final = 24
+"""Cotangents and lines that what is left open is asked with: four bound a residual at 60 times its size or worse,
+however many lines there are; so many, at 4 times."""
+AGAIN: Final = 0.1
+"""Share of the probability of an error that is kept for that."""
 CHUNK: Final = 65536
 """Entries above which a matrix is gone through a row at a time, so that no further one of its size is made."""
 
@@ -304,17 +310,19 @@ class MapExamination:
 
     def run(self) -> None:
         """Certify all pairs, as far as the budget goes."""
-        alpha = self.settings.alpha / (len(self.outputs.blocks) * len(self.groups))
-        known: tuple[float, int] | None = None
-        for members in self.groups:
-            try:
-                self.certify(members, alpha)
-            except BudgetSpent:
-                self.spent = True
-            if known is None and self.reader.step > 0:
-                known = self.reader.step, self.reader.side
+        share = 1.0 - AGAIN if self.more_cotangents() else 1.0
+        known = self.certify_groups(self.groups, share)
+        open_ = [
+            members
+            for members in self.groups
+            if any(row[m.block].reason in {Reason.NOISE, Reason.BORDER} for row in self.pairs for m in members)
+        ]
+        pairs = [pair for row in self.pairs for pair in row]
+        if open_ and share < 1 and not self.spent and all(pair.verdict is not Verdict.WRONG for pair in pairs):
+            self.ask_again(open_)
+            known = self.certify_groups(open_, AGAIN) or known
         if known is not None:
-            self.reader.step, self.reader.side = known  # those of the largest changes serve single columns
+            self.reader.known = known  # single columns are measured by what the largest changes have shown
         for row in self.pairs:
             for pair in row:
                 self.sharpen(pair)
@@ -324,6 +332,41 @@ class MapExamination:
                     pair.reason = Reason.BUDGET if self.spent else pair.reason or Reason.NOISE
         self.reader.kink = any(pair.reason is Reason.KINK for row in self.pairs for pair in row)
         self.failed = any(pair.reason is Reason.DOMAIN for row in self.pairs for pair in row)
+
+    def certify_groups(self, groups: list[list[Member]], share: float) -> Known | None:
+        """Certify groups of blocks; return what the first one that could be read has taught."""
+        alpha = share * self.settings.alpha / (len(self.outputs.blocks) * len(self.groups))
+        known: Known | None = None
+        for members in groups:
+            try:
+                self.certify(members, alpha)
+            except BudgetSpent:
+                self.spent = True
+            if known is None and self.reader.step > 0:
+                known = self.reader.known
+        return known
+
+    def more_cotangents(self) -> bool:
+        """Say whether a second look with more cotangents would tell more: few of them limit every bound."""
+        claim = self.claim
+        return isinstance(claim, VjpClaim) and claim.count < MORE_COTANGENTS
+
+    def ask_again(self, groups: list[list[Member]]) -> None:
+        """Draw fresh cotangents, more of them, for the pairs that the first ones left open."""
+        claim = self.claim
+        assert isinstance(claim, VjpClaim)  # noqa: S101  # there is nothing to draw otherwise
+        claim.count = self.count = MORE_COTANGENTS
+        low, middle, high = claim.norms(AGAIN * self.settings.alpha)
+        remeasured = self.reader.remeasured
+        self.reader = self._reader()
+        self.reader.remeasured = remeasured
+        self.measured.clear()  # products with the cotangents before
+        for row in self.pairs:
+            for pair in row:
+                if pair.verdict is Verdict.INCONCLUSIVE and any(m.block == pair.block for g in groups for m in g):
+                    pair.tolerance = self.first_tolerance(pair.output, pair.block)
+                    where = pair.output, pair.block
+                    pair.low, pair.norm, pair.high = float(low[where]), float(middle[where]), float(high[where])
 
     def reason(self, known: Reason | None) -> Reason:
         """Say why a pair stayed undecided."""
@@ -349,7 +392,7 @@ class MapExamination:
         evidences = [self.evidence(o, members, alpha) for o in range(len(self.outputs.blocks))]
         self.evidences += evidences
         try:
-            self.gather(members, evidences, MOST_LINES)
+            self.gather(members, evidences, MOST_LINES if self.count != MORE_COTANGENTS else MORE_LINES)
         finally:
             for evidence in evidences:
                 evidence.conclude()

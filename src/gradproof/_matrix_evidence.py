@@ -182,6 +182,8 @@ class MatrixEvidence:
         lower = self.lower() if alone else 0.0
         wrong = self.wrong()
         for pair, scale in zip(self.pairs, self.scales, strict=True):
+            if pair.verdict is Verdict.CORRECT:
+                continue  # as others were to be asked once more
             if upper <= pair.allowed(scale):
                 pair.verdict, pair.reason = Verdict.CORRECT, None
             elif wrong and alone:

@@ -42,6 +42,8 @@ SMALL_NOISE: Final = 1e-6
 DEEP: Final = 1e-6
 """A deterministic plateau above this times |J| is called noise only where it is there at so short a step, over the
 first one, too: it may be a high frequency."""
+COARSE: Final = 1e-5
+"""Grains above this times |J| are no rounding of single precision."""
 ENOUGH_DEGREES: Final = 4.0
 """Degrees of freedom from which on the noise is well enough known for a display (Student's t is 7.2 at 0.002)."""
 UNSEEN: Final = 0.3
@@ -210,9 +212,22 @@ class StepSearch:
         if table.reading.high and not self.pool.agrees(table.reading):
             self.doubt(table)
             return self.back_off(table) if self.good else self.after_suspect(table)
-        if self.suspects and self.flattened(table):
+        if self.suspects and (self.flattened(table) or self.granular(table)):
             return self.accept_noise()
         return self.accept(table)
+
+    def granular(self, table: Table) -> bool:
+        """Say whether the cost stands still here only because it is rounded: at longer steps that showed as noise.
+
+        A staircase of coarse steps, of which the claim says that it stands still, does.
+        """
+        longer = [other for other in self.suspects if table.step <= MUCH_SHORTER * other.step]
+        if not table.reading.stuck or len(longer) < 2:
+            return False
+        near, far = min(longer, key=lambda t: t.step), max(longer, key=lambda t: t.step)
+        steady = far.reading.noise / 4 <= near.reading.noise <= 4 * far.reading.noise
+        fine = near.reading.noise <= COARSE * self.line.magnitude(0.0)
+        return steady and near.step <= MUCH_SHORTER * far.step and (fine or bool(np.any(table.values)))
 
     def flattened(self, table: Table) -> bool:
         """Say whether a table lacks the curvature that a longer one shows clearly: its values are rounded too coarsely.

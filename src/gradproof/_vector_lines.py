@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -56,8 +56,8 @@ SHOWN: Final = 1000.0
 SHORTEST_AGAIN: Final = 1e-4
 """A surprising discrepancy is read again at the step where it is so many spreads large, but no shorter than so many
 first ones."""
-FAR_BELOW: Final = 1e-7
-"""By how much a step is shortened to see whether a function that looks noisy is a staircase."""
+FAR_BELOW: Final = 1e-11
+"""Step, in units of the parameters' scale, that shows whether a function that looks noisy is a staircase."""
 EXPECTED: Final = 10.0
 """A discrepancy so many times what two steps have shown on another line is a surprise."""
 ROUGH: Final = 0.03
@@ -167,7 +167,8 @@ class Projection:
         return np.array(result)
 
     def magnitude(self, reach: float) -> float:
-        """Return the largest size that was rounded within reach."""
+        """Return the largest size that was rounded within reach, or as near to the point as there is a value."""
+        reach = max(reach, min((abs(t) for t in self.roundings), default=0.0))
         return max((r for t, r in self.roundings.items() if abs(t) <= reach), default=0.0)
 
     def repeat(self) -> float:
@@ -221,6 +222,42 @@ class BlockReading:
     noise: float
     own_degrees: float
     sensitivity: float = 0.0
+
+
+@dataclass(slots=True)
+class Known:
+    """What the first line of a group of blocks teaches the later ones.
+
+    Parameters
+    ----------
+    step, side
+        h; 0 for central, ±1 for one side.
+    target, scales
+        Bar that would do, in units of the size of each output block.
+    truncations
+        Of the first line, per output block.
+    noise
+        Of the projection, where it was found to be real.
+    confirmed
+        Per output block, the discrepancy that two steps have shown.
+    crossed
+        Lines that had to be read at shorter steps.
+    """
+
+    outputs: int
+    step: float = 0.0
+    side: int = 0
+    target: float = 0.0
+    scales: FloatArray = field(init=False)
+    truncations: list[float] = field(init=False)
+    noise: float = 0.0
+    confirmed: list[float] = field(init=False)
+    crossed: int = 0
+
+    def __post_init__(self) -> None:
+        self.scales = np.zeros(self.outputs)
+        self.truncations = [math.inf] * self.outputs
+        self.confirmed = [0.0] * self.outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,21 +317,23 @@ class LineReader:
         self.noise = [BlockNoise() for _ in rows]
         self.generator = np.random.default_rng([seed, 0x6C696E65])
         self.kink = False
+        self.lost: dict[int, Reason] = {}
         self.remeasured = 0
-        self.begin()
+        self.known = Known(len(self.rows))
+
+    @property
+    def step(self) -> float:
+        """h of the lines; 0 before a first one."""
+        return self.known.step
+
+    @property
+    def side(self) -> int:
+        """0 where lines are read about the point, ±1 on one side."""
+        return self.known.side
 
     def begin(self) -> None:
         """Forget the step: other blocks of the point are going to be displaced, or by other lengths."""
-        self.step = 0.0
-        self.side = 0
-        self.pool = Pool()
-        self.target = 0.0
-        self.scales: FloatArray = np.zeros(len(self.rows))
-        self.truncations = [math.inf] * len(self.rows)
-        self.seen_noise = 0.0
-        self.confirmed = [0.0] * len(self.rows)
-        self.lost: dict[int, Reason] = {}
-        self.crossed = 0
+        self.known = Known(len(self.rows))
 
     # -- the first line ----------------------------------------------------------------------------------------------
 
@@ -315,7 +354,9 @@ class LineReader:
             Output blocks may be lost, as long as one is left.
         """
         self.begin()
-        self.target, self.scales = target, np.asarray(scales, dtype=float)
+        known = self.known
+        known.target, known.scales = target, np.asarray(scales, dtype=float)
+        pool = Pool()
         size = self.rows[-1].stop
         weights = self.generator.standard_normal(size)
         for rows, scale in zip(self.rows, scales, strict=True):
@@ -323,7 +364,7 @@ class LineReader:
         kinked: set[int] = set()
         while True:
             estimate = first_line(
-                Projection(line, weights, self.roundoff, self.rows), target, self.pool, max_evaluations=FIRST_LINE
+                Projection(line, weights, self.roundoff, self.rows), target, pool, max_evaluations=FIRST_LINE
             )[0]
             if estimate.kink is None and estimate.trusted and math.isfinite(estimate.value):
                 break
@@ -341,10 +382,10 @@ class LineReader:
                 break
             for k in new:  # the others by themselves
                 weights[self.rows[k]] = 0.0
-            self.pool = Pool()
-        self.step = estimate.step
-        self.side = {"forward": 1, "backward": -1}.get(estimate.method.partition(",")[0], 0)
-        self.seen_noise = estimate.noise if self.pool.confirmed and math.isfinite(estimate.noise) else 0.0
+            pool = Pool()
+        known.step = estimate.step
+        known.side = {"forward": 1, "backward": -1}.get(estimate.method.partition(",")[0], 0)
+        known.noise = estimate.noise if pool.confirmed and math.isfinite(estimate.noise) else 0.0
         without = frozenset(kinked)
         reading = self.settle(line, partial=partial, without=without)
         for _ in range(HALVINGS):
@@ -360,10 +401,10 @@ class LineReader:
             if shorter is None or _bar(shorter) > _bar(reading):
                 self.lost = lost
                 break
-            reading, self.step = shorter, shorter.step
+            reading, known.step = shorter, shorter.step
         if reading is not None:
-            self.step = min(self.step, reading.step)
-            self.truncations = [b.truncation for b in reading.blocks]
+            known.step = min(known.step, reading.step)
+            known.truncations = [b.truncation for b in reading.blocks]
             self.lost |= dict.fromkeys(kinked, Reason.KINK)
             reading = replace(reading, lost=tuple(sorted(self.lost.items(), key=_number)))
         return reading, estimate
@@ -434,7 +475,7 @@ class LineReader:
             self.noise[k].add(block.noise, block.own_degrees)
             if len(tried) > 1 and block.size > block.truncation + 10 * block.spread:
                 # What two steps have shown is no surprise on the next line.
-                self.confirmed[k] = max(self.confirmed[k], block.size)
+                self.known.confirmed[k] = max(self.known.confirmed[k], block.size)
         self.adapt(chosen)
         return merged([chosen.get(k, tried[-1]) for k in range(len(self.rows))], self.rows, self.lost)
 
@@ -443,7 +484,7 @@ class LineReader:
         block = reading.blocks[k]
         fits = self.fits(k, reading)
         if not tried:
-            surprising = block.size > max(block.truncation + 10 * block.spread, EXPECTED * self.confirmed[k])
+            surprising = block.size > max(block.truncation + 10 * block.spread, EXPECTED * self.known.confirmed[k])
             return reading if fits and not surprising else None
         previous = tried[-1]
         longer = previous.blocks[k]
@@ -471,14 +512,14 @@ class LineReader:
         doubtful = {
             k: reading
             for k, reading in found.items()
-            if self.confirmed[k] == 0
+            if self.known.confirmed[k] == 0
             and reading.blocks[k].size > reading.blocks[k].truncation + 10 * reading.blocks[k].spread
             and reading.blocks[k].noise > FAR_ABOVE_ROUNDING * self.floor(k, reading)
         }
         if not doubtful:
             return set()
         shortest = REPRESENTED * line.engine.problem.shortest(line.components)
-        step = max(shortest, min(reading.step for reading in doubtful.values()) * FAR_BELOW)
+        step = max(shortest, min(FAR_BELOW, *(reading.step for reading in doubtful.values())))
         near = self.read_where_it_can(line, step)
         gone = set[int]()
         for k, reading in doubtful.items() if near is not None else ():
@@ -502,12 +543,14 @@ class LineReader:
         if pool.degrees > 0:
             usual = UNUSUAL * pool.level(floor)[0]
         else:
-            usual = max(FAR_ABOVE_ROUNDING * self.floor(k, reading), UNUSUAL * self.seen_noise * float(self.scales[k]))
+            usual = max(
+                FAR_ABOVE_ROUNDING * self.floor(k, reading), UNUSUAL * self.known.noise * float(self.known.scales[k])
+            )
         allowed = max(
             10 * block.spread,
-            self.target * float(self.scales[k]),
-            UNUSUAL * self.truncations[k],
-            CRUDE * self.confirmed[k],
+            self.known.target * float(self.known.scales[k]),
+            UNUSUAL * self.known.truncations[k],
+            CRUDE * self.known.confirmed[k],
         )
         return block.noise <= usual and block.truncation <= allowed
 
@@ -524,15 +567,15 @@ class LineReader:
 
     def adapt(self, chosen: dict[int, LineReading]) -> None:
         """Take a shorter step for the lines to come, where one after another crosses kinks and precision allows it."""
-        shortest = min(chosen.values(), key=lambda reading: reading.step)
-        if shortest.step >= self.step / 2:
+        known, shortest = self.known, min(chosen.values(), key=lambda reading: reading.step)
+        if shortest.step >= known.step / 2:
             return
-        self.crossed += 1
+        known.crossed += 1
         comfortable = all(
-            b.spread <= self.target * float(s) for b, s in zip(shortest.blocks, self.scales, strict=True) if s > 0
+            b.spread <= known.target * float(s) for b, s in zip(shortest.blocks, known.scales, strict=True) if s > 0
         )
-        if self.crossed > 1 and comfortable:
-            self.step = shortest.step
+        if known.crossed > 1 and comfortable:
+            known.step = shortest.step
 
     def agree(self, k: int, one: LineReading, two: LineReading) -> bool:
         """Say whether two steps show the same derivative of an output block."""
@@ -640,7 +683,8 @@ class LineReader:
         late = own[3:] * own[3:]
         last = late.sum(axis=0)
         total_last = float(last.sum())
-        degrees *= max(total_last * total_last / float(last @ last) if total_last > 0 else float(last.size), 1.0)
+        shares = last / total_last if total_last > 0 else last
+        degrees *= max(1 / float(shares @ shares) if total_last > 0 else float(last.size), 1.0)
         pooled, total = self.noise[k].level(floor)
         noise = shown
         if shown <= UNUSUAL * pooled:
