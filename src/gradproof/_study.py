@@ -38,6 +38,8 @@ from gradproof._statistics import student_quantile
 
 NEGLIGIBLE: Final = 0.75
 """A block whose claim changes the cost by less than u^0.75 of what the others do counts as zero."""
+HIDDEN: Final = 100.0
+"""Spreads of a line that a gradient of zero may be off by: few lines prove no less, and more would certify what is wrong."""
 
 
 @dataclass(slots=True)
@@ -205,7 +207,9 @@ class Study:
         spread = max((abs(e.value - self.base) for e in line.known.values() if not e.error), default=0.0)
         reach = max(abs(t) for t in line.known)
         roundoff = UNIT_ROUNDOFF[self.engine.precision]
-        hidden = 1e4 * max(estimate.roundoff_error, roundoff * abs(self.base)) if math.isfinite(estimate.value) else 0.0
+        hidden = (
+            HIDDEN * max(estimate.roundoff_error, roundoff * abs(self.base)) if math.isfinite(estimate.value) else 0.0
+        )
         tolerance = max(state.tolerance for state in self.states)
         self.anchor = max(spread / reach if reach > 0 else 0.0, hidden / tolerance)
 
