@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
+from statistics import median
 from typing import Final
 
 from gradproof._results import Difference, Reason, Verdict
@@ -165,7 +166,8 @@ class MatrixEvidence:
         later = MatrixEvidence(self.pairs, self.scales, self.alpha, self.cotangents, [self.lines[0]] * most)
         shown = math.hypot(*(line.size + line.truncation for line in self.lines)) / math.sqrt(len(self.lines))
         reach = min(spread, shown) * math.sqrt(most) * later.factor()
-        noisy = self.estimate() <= 5 * spread
+        # One line that had to be read at a short step is no reason to give up.
+        noisy = self.estimate() <= 5 * median(line.spread + line.truncation for line in self.lines)
         return noisy and all(reach > p.allowed(a) for p, a in zip(self.pairs, self.scales, strict=True))
 
     def raised_tolerance(self, pair: Pair, scale: float, highest: float) -> float:

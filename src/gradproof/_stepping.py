@@ -359,7 +359,8 @@ class StepSearch:
             noise, _ = self.pool.level(reading.floor)
             if table.truncation() <= table.amplification * noise / table.step:
                 return 0.0
-            factor = (3 * noise / reading.coefficients[-1]) ** (1 / 6)
+            end = reading.coefficients[-1]
+            factor = (3 * noise / end) ** (1 / 6) if end > 0 else math.inf
             shorter = table.step * min(max(factor, SHORTEN), 0.5)
             # A step within a factor of 2.5 of one that was looked at would show the same again.
             return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter

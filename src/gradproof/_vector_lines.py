@@ -52,6 +52,9 @@ FIRST_LINE: Final = 62
 """Most evaluations of the search for a step."""
 REMEASURE: Final = 8
 """Times that a line is read at shorter and shorter steps: down to 1e-9 of the parameters' scale."""
+SHORTER: Final = 1 / 8
+SHORTER_LOW_PRECISION: Final = 1 / 3
+"""By how much a step is shortened; less where much shorter ones drown in rounding."""
 SHOWN: Final = 1000.0
 SHORTEST_AGAIN: Final = 1e-4
 """A surprising discrepancy is read again at the step where it is so many spreads large, but no shorter than so many
@@ -560,10 +563,11 @@ class LineReader:
         Where the values are as usual and only the discrepancy is a surprise, as far as still shows it well: a jump or
         a kink among the values, or a frequency far above the step's, shows something else there.
         """
+        shorter = SHORTER if self.roundoff < 1e-12 else SHORTER_LOW_PRECISION
         blocks = [reading.blocks[k] for k in open_]
         if not first or not all(self.fits(k, reading) for k in open_):
-            return 1 / 8
-        return max([min(1 / 8, SHOWN * b.spread / b.size) for b in blocks if b.size > 0] + [SHORTEST_AGAIN])
+            return shorter
+        return max([min(shorter, SHOWN * b.spread / b.size) for b in blocks if b.size > 0] + [SHORTEST_AGAIN])
 
     def adapt(self, chosen: dict[int, LineReading]) -> None:
         """Take a shorter step for the lines to come, where one after another crosses kinks and precision allows it."""
