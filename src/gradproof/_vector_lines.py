@@ -63,6 +63,8 @@ FAR_BELOW: Final = 1e-11
 """Step, in units of the parameters' scale, that shows whether a function that looks noisy is a staircase."""
 EXPECTED: Final = 10.0
 """A discrepancy so many times what two steps have shown on another line is a surprise."""
+SAME_GAP: Final = 1e-4
+"""Two steps show the same jump at the point where it differs by no more than this part; noise would not."""
 ROUGH: Final = 0.03
 """Coefficients of degree 5 and 6 above this part of those of degree 2 to 4 do not fall as a smooth function's do; a
 kink's at the point are at 0.15."""
@@ -369,12 +371,13 @@ class LineReader:
             estimate = first_line(
                 Projection(line, weights, self.roundoff, self.rows), target, pool, max_evaluations=FIRST_LINE
             )[0]
-            if estimate.kink is None and estimate.trusted and math.isfinite(estimate.value):
+            usable = estimate.kink is None and estimate.trusted and math.isfinite(estimate.value)
+            if usable and not (pool.confirmed and any(self.gap(line, k) for k in set(range(len(self.rows))) - kinked)):
                 break
             if not math.isfinite(estimate.value):
                 self.give_up(Reason.DOMAIN)
                 return None, estimate
-            new = {k for k in range(len(self.rows)) if k not in kinked and self.kinked(line, k)}
+            new = {k for k in range(len(self.rows)) if k not in kinked and (self.gap(line, k) or self.kinked(line, k))}
             kinked |= new
             if len(kinked) == len(self.rows) or (kinked and not partial):
                 self.give_up(Reason.KINK)
@@ -612,6 +615,22 @@ class LineReader:
                 if shorter == 0 or line.at(t) is None:
                     return False
         return False
+
+    def gap(self, line: VectorLine, k: int) -> bool:
+        """Say whether an output block jumps at the point itself: as near as can be, its values keep their distance."""
+        steps = sorted(_tables_at(line))[:2]
+        if len(steps) < 2:
+            return False
+        rows = line.engine.outputs.blocks[k].rows
+        ends = []
+        for step in steps:
+            changes = [line.raw[t * step].change for t in CENTRAL]
+            e = np.array([c[rows] for c in changes if c is not None])
+            ends.append(np.array([3 * e[2] - 3 * e[1] + e[0], 3 * e[3] - 3 * e[4] + e[5]]))
+        near, far = ends
+        floor = FAR_ABOVE_ROUNDING * self.roundoff * (norm(line.engine.base[rows]) + norm(near.ravel()))
+        apart = (np.abs(near) > floor) & (np.abs(near - far) <= SAME_GAP * np.abs(near))
+        return bool(np.any(apart.all(axis=0)))  # on one side, it may be a grain of a rounded function
 
     def one_sided(self, line: VectorLine, k: int, step: float) -> OneSided:
         """Return the slopes on both sides of the point, of an output block's components."""

@@ -126,3 +126,18 @@ def test_numbers_whose_fourth_powers_underflow_are_read():
     scale = 1e-90
     report = certificate(lambda x: scale * np.sin(x), lambda x, u: scale * u * np.cos(x), drawn(1, 30), 1)
     assert report.verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_function_that_jumps_at_the_point_itself_has_no_derivative_there(seed):
+    def embedding(p):
+        return np.where(p["y"] == 1, np.sin(p["x"]), 0.0) + np.where(p["y"] == -1, np.cos(p["x"]), 0.0)
+
+    def pulled(p, u):
+        slope = np.where(p["y"] == 1, np.cos(p["x"]), -np.sin(p["x"]))
+        return {"x": u * slope, "y": np.zeros(5)}
+
+    point = {"x": drawn(seed, 5), "y": np.array([1.0, -1.0, 1.0, 1.0, -1.0])}
+    report = certificate(embedding, pulled, point, seed)
+    assert (report.verdict, report.reason) == (Verdict.INCONCLUSIVE, Reason.KINK)
+    assert [b.verdict for b in report.blocks] == [Verdict.CORRECT, Verdict.INCONCLUSIVE]
