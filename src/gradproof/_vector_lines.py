@@ -65,6 +65,8 @@ EXPECTED: Final = 10.0
 """A discrepancy so many times what two steps have shown on another line is a surprise."""
 SAME_GAP: Final = 1e-4
 """Two steps show the same jump at the point where it differs by no more than this part; noise would not."""
+CLEAR_GAP: Final = 30.0
+"""A jump at the point is this much larger than the changes on its sides."""
 ROUGH: Final = 0.03
 """Coefficients of degree 5 and 6 above this part of those of degree 2 to 4 do not fall as a smooth function's do; a
 kink's at the point are at 0.15."""
@@ -629,7 +631,9 @@ class LineReader:
             ends.append(np.array([3 * e[2] - 3 * e[1] + e[0], 3 * e[3] - 3 * e[4] + e[5]]))
         near, far = ends
         floor = FAR_ABOVE_ROUNDING * self.roundoff * (norm(line.engine.base[rows]) + norm(near.ravel()))
-        apart = (np.abs(near) > floor) & (np.abs(near - far) <= SAME_GAP * np.abs(near))
+        # A rounded function's values, multiples of its grain, are the same by accident; they change along the line.
+        still = np.maximum(np.ptp(e[:3], axis=0), np.ptp(e[3:], axis=0)) * CLEAR_GAP
+        apart = (np.abs(near) > np.maximum(floor, still)) & (np.abs(near - far) <= SAME_GAP * np.abs(near))
         return bool(np.any(apart.all(axis=0)))  # on one side, it may be a grain of a rounded function
 
     def one_sided(self, line: VectorLine, k: int, step: float) -> OneSided:
