@@ -276,7 +276,7 @@ class MapExamination:
                 np.maximum(size, np.abs(change[block.rows]), out=size)
             each = reading.blocks[k]
             shared = (each.truncation + 10 * each.spread) / math.sqrt(self.count * max(block.size, 1))
-            bars[block.rows] = 15 * math.hypot(*form.weights) * self.outputs.roundoff * size + shared
+            bars[block.rows] = 15 * math.hypot(*form.weights) * UNIT_ROUNDOFF[block.dtype] * size + shared
             if k in lost:
                 bars[block.rows] = math.inf
         return values, bars
