@@ -25,6 +25,7 @@ from gradproof._linear_claims import (
     MatrixClaim,
     Structure,
     VjpClaim,
+    lowest_precision,
     written_out,
 )
 from gradproof._map_columns import EVALUATIONS, Columns
@@ -296,7 +297,9 @@ class MapCheck:
         self.diagnoses += self.tests.diagnoses
         self.wrong = self.wrong or bool(self.tests.diagnoses)
         if self.task.settings.strategy == "certificate":
-            return written_out(claim, most=FEW) or claim
+            # In low precision a dozen cotangents are needed anyway, and whole rows tell noise from mistakes better.
+            low = lowest_precision(claim.outputs, claim.structure) != "float64"
+            return written_out(claim, most=EXPLICIT_SIZE if low else FEW) or claim
         forced = self.task.settings.strategy == "coordinates"
         few_columns = EXHAUSTIVE_EVALUATIONS // EVALUATIONS
         return written_out(claim, forced=forced, few_columns=few_columns, most=EXPLICIT_SIZE) or claim

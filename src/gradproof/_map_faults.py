@@ -135,7 +135,12 @@ class FaultFinder:
                 assert isinstance(self.claim, MatrixClaim)  # noqa: S101  # asked for these only
                 largest = max(float(np.max(np.abs(part), initial=0.0)) for part in line.components if part is not None)
                 tolerance = max(p.tolerance for p in self.examination.pairs[self.outputs.blocks.index(output)])
-                limit = np.maximum(MASKED * bars, tolerance * largest * self.claim.row_norms()[output.rows])
+                norms = self.claim.row_norms()[output.rows]
+                # A row that is zero but for the rounding of what else the product computes is no mistake.
+                rounding = (
+                    CLAIM_ROUNDING * UNIT_ROUNDOFF[self.examination.precision] * float(np.max(norms, initial=0.0))
+                )
+                limit = np.maximum(MASKED * bars, largest * np.maximum(tolerance * norms, rounding))
             worst = np.maximum(worst, np.where(off > limit, off, 0.0))
         order = np.argsort(-worst, kind="stable")
         rows = [int(r) + output.start for r in order[: MOST_ROWS + 1] if worst[r] > 0]
@@ -222,9 +227,8 @@ class FaultFinder:
         if estimate is None:
             return False
         tolerance = self.examination.pairs[self.output_number(row)][p].tolerance
-        size = abs(claimed)
-        if self.claim.rows_known:
-            size = math.sqrt(sum(float(g @ g) for g in self.row(row)))
+        # What is zero but for the rounding of what else the product computes is no mistake.
+        size = math.hypot(*(pair.norm for pair in self.examination.pairs[self.output_number(row)]))
         roundoff = UNIT_ROUNDOFF[self.examination.precision]
         t = student_quantile(estimate.degrees_of_freedom, self.examination.settings.alpha)
         bar = 3 * estimate.truncation_error + t * estimate.roundoff_error + CLAIM_ROUNDING * roundoff * size

@@ -104,6 +104,18 @@ def test_a_right_derivative_is_certified(name):
     assert report.evaluations < 100
 
 
+@pytest.mark.parametrize("strategy", ["auto", "certificate", "coordinates"])
+def test_rows_that_are_zero_but_for_rounding_are_no_mistake(strategy):
+    # the imaginary parts of real eigenvalues: autograd returns 1e-8 for them
+    report = check(torch.linalg.eigvals, normal(5, 5, dtype=torch.float32, seed=5), strategy=strategy, seed=3)
+    assert report.verdict is not Verdict.WRONG
+
+
+@pytest.mark.parametrize("dtype", [DOUBLE, torch.complex128])
+def test_a_gradient_of_zero_without_memory_of_its_own_is_read(dtype):
+    assert check(torch.sgn, normal(4, dtype=dtype).detach().add(3).requires_grad_(), seed=3).verdict is Verdict.CORRECT
+
+
 @pytest.mark.parametrize("factor", [2.0, -1.0, 0.0, 1.0001, 1.00001])
 @pytest.mark.parametrize("size", [(), (5,), (20, 20)])
 def test_a_wrong_factor_is_caught_at_every_size(factor, size):

@@ -52,6 +52,8 @@ class TorchAdapter:
         plain = leaf.detach()
         if plain.layout != torch.strided:
             plain = plain.to_dense()
+        if plain._is_zerotensor():  # noqa: SLF001  # what autograd returns for a gradient of zero: it has no memory
+            return np.zeros(plain.numel())
         if plain.is_neg() or plain.is_conj():  # such views are lazy: their memory does not hold their values
             plain = plain.resolve_conj().resolve_neg()
         if plain.dtype is not torch.float64 or not plain.is_cpu:
@@ -81,7 +83,11 @@ class TorchAdapter:
         """Return a complex tensor as a real one with a further axis of two."""
         if not isinstance(leaf, torch.Tensor):
             return NUMBERS.pairs(leaf)
-        return torch.view_as_real(leaf.detach().resolve_conj()) if leaf.is_complex() else None
+        if not leaf.is_complex():
+            return None
+        if leaf._is_zerotensor():  # noqa: SLF001
+            return torch.zeros((*leaf.shape, 2), dtype=leaf.real.dtype, device=leaf.device)
+        return torch.view_as_real(leaf.detach().resolve_conj())
 
     def from_pairs(self, pairs: Any, like: Any) -> Any:
         """Return pairs joined, in the memory layout of `like`."""
