@@ -231,9 +231,9 @@ class MapExamination:
         if reading is None:
             return None
         self.lines += 1
-        if any(pair.zero for row in self.pairs for pair in row):
-            self.anchor(line)
         changes = {t: line.raw[t].change for form in reading.forms for t in form.steps}
+        if any(pair.zero for row in self.pairs for pair in row):
+            self.anchor(changes)
         found = Measured(components, reading, lambda: self.whole(changes, reading))
         if self.outputs.size > CHUNK:
             whole = found.whole
@@ -254,11 +254,14 @@ class MapExamination:
         reading, _ = self.reader.first(line, sizes, 2 * tolerance * 2 / 1.4e3, partial=True)
         return reading
 
-    def anchor(self, line: VectorLine) -> None:
-        """Learn by how much each output changes at all, per unit of t: what a claim of zero is judged by."""
-        for t, moved in line.raw.items():
-            if moved.change is not None and t != 0:
-                each = [float(np.linalg.norm(moved.change[b.rows])) / abs(t) for b in self.outputs.blocks]
+    def anchor(self, changes: Mapping[float, FloatArray | None]) -> None:
+        """Learn by how much each output changes at all, per unit of t: what a claim of zero is judged by.
+
+        At the steps of the reading only: at much shorter ones rounding would pass for change.
+        """
+        for t, change in changes.items():
+            if change is not None and t != 0:
+                each = [float(np.linalg.norm(change[b.rows])) / abs(t) for b in self.outputs.blocks]
                 self.sizes = np.maximum(self.sizes, each)
 
     def whole(self, changes: Mapping[float, FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
