@@ -38,9 +38,7 @@ class NamedSpec:
         return Named(zip(self.names, leaves, strict=True))
 
 
-def flatten(
-    tree: Any, *, what: str = "point", none_is_leaf: bool = False
-) -> tuple[list[str], list[Any], Spec]:
+def flatten(tree: Any, *, what: str = "point", none_is_leaf: bool = False) -> tuple[list[str], list[Any], Spec]:
     """Take a nested container apart.
 
     Parameters

@@ -126,7 +126,7 @@ def test_a_coordinate_without_a_claim_is_free_of_it_too():
 
 
 def test_what_the_cost_returns_beside_its_value_is_left_alone():
-    engine = Engine(Problem(lambda w: ((squares(w), "anything"), 2 * w), W, True, has_aux=True))  # noqa: FBT003
+    engine = Engine(Problem(lambda w: ((squares(w), "anything"), 2 * w), W, True, has_aux=True))
     value, gradient = engine.evaluate_point()
     assert value == 14.0
     np.testing.assert_array_equal(gradient, 2 * W)
