@@ -46,7 +46,8 @@ from gradproof._noise import norm
 from gradproof._outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem import Problem
 from gradproof._results import Cause, Diagnosis, Reason, Report, Verdict
-from gradproof._settings import DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Convention, Settings
+from gradproof._settings import DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, UNIT_ROUNDOFF, Convention, Settings
+from gradproof._study import NEGLIGIBLE
 
 RANDOM = 1e-6
 """Two calls that differ by less, relatively, are those of a noisy function rather than of a random one."""
@@ -293,7 +294,7 @@ class MapCheck:
         if isinstance(claim, MatrixClaim):
             return claim
         assert isinstance(claim, (VjpClaim, JvpClaim))  # noqa: S101  # there is no other
-        self.tests = linearity_of(claim, self.task.settings.tolerance)
+        self.tests = linearity_of(claim, self.task.settings.tolerance, self.least(claim))
         self.diagnoses += self.tests.diagnoses
         self.wrong = self.wrong or bool(self.tests.diagnoses)
         if self.task.settings.strategy == "certificate":
@@ -303,6 +304,13 @@ class MapCheck:
         forced = self.task.settings.strategy == "coordinates"
         few_columns = EXHAUSTIVE_EVALUATIONS // EVALUATIONS
         return written_out(claim, forced=forced, few_columns=few_columns, most=EXPLICIT_SIZE) or claim
+
+    def least(self, claim: VjpClaim | JvpClaim) -> float:
+        """Return the norm of a product below which it changes no output by more than what counts as zero."""
+        roundoff = UNIT_ROUNDOFF[lowest_precision(claim.outputs, claim.structure)]
+        scale = max(float(np.sqrt(np.mean(v**2))) for v in self.engine.problem.values) or 1.0
+        per_unit = 1.0 if isinstance(claim, JvpClaim) else scale  # tangents come in the parameters' scales already
+        return float(roundoff**NEGLIGIBLE * norm(self.engine.base) / per_unit)
 
     def random(self) -> bool:
         """Say whether the function itself differs from call to call, as its claim does: then nothing can be compared."""

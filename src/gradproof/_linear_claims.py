@@ -504,7 +504,7 @@ class Nonlinearity:
     failures: dict[str, str]
 
 
-def nonlinearity(claim: VjpClaim | JvpClaim, steady: float, limit: float) -> Nonlinearity:
+def nonlinearity(claim: VjpClaim | JvpClaim, steady: float, limit: float, least: float = 0.0) -> Nonlinearity:
     """Measure by how much a product deviates from linearity; what one call shows to be small is not asked for twice.
 
     Parameters
@@ -513,6 +513,8 @@ def nonlinearity(claim: VjpClaim | JvpClaim, steady: float, limit: float) -> Non
         The product.
     steady, limit
         Up to where two calls count as the same, and a product as linear.
+    least
+        Norm of an answer below which it is the rounding of a derivative of zero: that obeys no law.
     """
     rounded, arguments = (
         (claim.outputs.rounded, claim.outputs.blocks)
@@ -522,7 +524,9 @@ def nonlinearity(claim: VjpClaim | JvpClaim, steady: float, limit: float) -> Non
     first, one = claim.first()
     second = claim.even()
     two = claim.product(second)
-    size = (norm(one) + norm(two)) or 1.0
+    size = norm(one) + norm(two)
+    if size <= 2 * least:
+        return Nonlinearity(0.0, 0.0, 0.0, 0.0, {}, {})
 
     def relative(off: FloatArray) -> float:
         result = norm(off) / size

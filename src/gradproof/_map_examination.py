@@ -26,8 +26,10 @@ from gradproof._vector_lines import Known, LineReader, LineReading, VectorLine, 
 
 MOST_LINES: Final = 12
 """Lines of one group of blocks; what they leave open is asked block by block."""
-HIDDEN: Final = 3.0
-"""Lines that show a claim of zero to be off by no more than so many spreads show nothing."""
+ROUNDED: Final = 30.0
+"""Unit roundoffs of an output up to which its changes are rounding; more than that excuses no claim of zero."""
+LONG_ENOUGH: Final = 0.25
+"""Power of the unit roundoff, in units of the parameters' scale, from which on a step that changes nothing tells."""
 LINES_ALONE: Final = 8
 """Lines restricted to one block of the point after which it stays undecided."""
 MORE_COTANGENTS: Final = 48
@@ -111,6 +113,9 @@ class MapExamination:
         self.count = claim.count if isinstance(claim, VjpClaim) else 0
         self.reader = self._reader()
         self.evidences: list[MatrixEvidence] = []
+        self.roundoff = UNIT_ROUNDOFF[self.precision]
+        self.values = [float(np.linalg.norm(self.engine.base[block.rows])) for block in self.outputs.blocks]
+        self.changes = [0.0] * len(self.outputs.blocks)
         self.sizes = np.zeros(len(self.outputs.blocks))
         self._prepare()
 
@@ -144,7 +149,7 @@ class MapExamination:
                     float(low[o, p]),
                     float(middle[o, p]),
                     float(high[o, p]),
-                    bool(apart[o, p] == 0 or weights[o, p] <= limit * largest[o]),
+                    bool(apart[o, p] == 0 or weights[o, p] <= limit * max(float(largest[o]), self.values[o])),
                     self.first_tolerance(o, p),
                 )
                 for p in range(middle.shape[1])
@@ -261,8 +266,9 @@ class MapExamination:
         """
         for t, change in changes.items():
             if change is not None and t != 0:
-                each = [float(np.linalg.norm(change[b.rows])) / abs(t) for b in self.outputs.blocks]
-                self.sizes = np.maximum(self.sizes, each)
+                each = [float(np.linalg.norm(change[b.rows])) for b in self.outputs.blocks]
+                self.changes = [max(pair) for pair in zip(self.changes, each, strict=True)]
+                self.sizes = np.maximum(self.sizes, np.array(each) / abs(t))
 
     def whole(self, changes: Mapping[float, FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
         """Return R v with its bars where whole vectors are seen, else J v with bars: all rows."""
@@ -451,10 +457,13 @@ class MapExamination:
         share = max(claimed, default=0.0) or max([*everything, 0.0]) or float(self.sizes[o])
         for pair in evidence.pairs:
             if pair.zero:
-                hidden = (
-                    HIDDEN * evidence.spread() * evidence.factor() / pair.tolerance if len(evidence.lines) > 1 else 0.0
-                )
+                hidden = evidence.upper() / pair.tolerance if len(evidence.lines) > 1 and self.constant(o) else 0.0
                 pair.share = max(share, hidden) if not everything else share
+
+    def constant(self, o: int) -> bool:
+        """Say whether an output changes by rounding only, at steps that are no rounding of the parameters themselves."""
+        rounding = ROUNDED * self.roundoff * self.values[o]
+        return self.reader.step >= self.roundoff**LONG_ENOUGH and self.changes[o] <= rounding
 
     def raise_tolerances(self, evidences: list[MatrixEvidence]) -> None:
         """Raise tolerances that were not given to what the noise can resolve."""

@@ -122,7 +122,7 @@ class Tested:
         )
 
 
-def linearity_of(claim: VjpClaim | JvpClaim, tolerance: float | None = None) -> Tested:
+def linearity_of(claim: VjpClaim | JvpClaim, tolerance: float | None = None, least: float = 0.0) -> Tested:
     """Test additivity, scaling, repetition and layouts of the cotangent or the tangent.
 
     Where a formula cancels, rounding breaks all of them by far more than a unit; what stays well below the tolerance
@@ -133,7 +133,7 @@ def linearity_of(claim: VjpClaim | JvpClaim, tolerance: float | None = None) -> 
     allowed = BELOW_TOLERANCE * (tolerance or DEFAULT_TOLERANCES[precision])
     steady = min(LINEARITY * UNIT_ROUNDOFF[precision], MOST)
     limit = min(max(steady, allowed), MOST)
-    call, found = claim.called.name, nonlinearity(claim, steady, limit)
+    call, found = claim.called.name, nonlinearity(claim, steady, limit, least)
     if found.repeated > MOST:
         return Tested((_different_each_time(found.repeated, call, what),))
     unsteady = found.repeated if found.repeated > steady else 0.0
