@@ -10,14 +10,11 @@ import numpy as np
 from gradproof._certificate import Certifier, group_blocks
 from gradproof._decision import Member
 from gradproof._differences import first_line
-from gradproof._directions import FloatArray
+from gradproof._directions import FloatArray, RandomDirection
 from gradproof._engine import BudgetSpent
-from gradproof._results import (
-    Reason,
-    Verdict,
-)
-from gradproof._settings import HIGHEST_TOLERANCES, round_up
-from gradproof._statistics import difference_from_above, student_quantile
+from gradproof._results import Difference, Reason, Verdict
+from gradproof._settings import HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
+from gradproof._statistics import difference_from_above, norm_upper_bound, student_quantile
 from gradproof._study import BlockState, Study
 
 BORDER: Final = 5.0
@@ -30,6 +27,13 @@ BISECT_BLOCKS: Final = 24
 """Blocks above which a group is halved instead of measured one by one."""
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
+
+
+ROUNDED: Final = 30.0
+"""Unit roundoffs of a cost up to which its changes are rounding."""
+FLAT_LINES: Final = 6
+FLAT_STEP: Final = 0.5
+"""Directions, and the step in units of the parameters' scale, in which a cost that is constant shows it."""
 
 
 class Certification:
@@ -56,6 +60,8 @@ class Certification:
         certifier = self.study.certifier(members, alpha)
         self.study.certifiers.append(certifier)
         if all(member.zero for member in members):
+            if self.constant([member.block for member in members]):
+                return
             self.anchor_zeros(certifier, members)
         verdict = self.run_certifier(certifier)
         if verdict is Verdict.WRONG:
@@ -68,6 +74,39 @@ class Certification:
             if verdict is Verdict.INCONCLUSIVE:
                 state.reason = self.reason_for(certifier)
             self.set_resolution(state, certifier, member)
+
+    def constant(self, blocks: list[int]) -> bool:
+        """Say whether the cost changes by rounding only, a good way off in random directions; then claims of zero are right.
+
+        Sums of probabilities and of normalised numbers are such costs: their gradients are rounding, too, and obey no
+        law by which they could be compared. D is taken against the cost's own size over the parameters' scale.
+        """
+        study, base = self.study, abs(self.study.base)
+        rounding = ROUNDED * UNIT_ROUNDOFF[study.engine.precision] * base
+        scales = [s.scale if b in blocks else 0.0 for b, s in enumerate(study.states)]
+        slopes: list[float] = []
+        stream = study.next_streams()
+        for k in range(FLAT_LINES):
+            line = study.line_of(RandomDirection(study.settings.seed, stream + k, tuple(scales)))
+            try:
+                up, down = line([FLAT_STEP, -FLAT_STEP])
+            except BudgetSpent:
+                return False
+            if not max(abs(up), abs(down)) <= rounding:  # NaN is no rounding
+                return False
+            slopes.append(float(up - down) / (2 * FLAT_STEP))
+        upper = norm_upper_bound(slopes, [0.0] * len(slopes), study.settings.alpha / 2)
+        if base == 0 or upper > min(study.states[b].tolerance for b in blocks) * base:
+            return False
+        study.anchor = base
+        for b in blocks:
+            state = study.states[b]
+            state.verdict = Verdict.CORRECT
+            state.resolution = upper / base
+            state.difference = Difference(
+                estimate=math.hypot(*slopes) / math.sqrt(len(slopes)) / base, lower=0.0, upper=upper / base
+            )
+        return True
 
     def anchor_zeros(self, certifier: Certifier, members: list[Member]) -> None:
         """Judge a gradient of zero everywhere by how much the cost changes at all."""

@@ -224,7 +224,10 @@ class Exhaustive:
         self.total = sum(gradient.size for gradient in claimed)
         self.blocks = [BlockMeasurement.empty(gradient.size) for gradient in claimed]
         # Root mean squares of the claimed entries.
-        self.typical = [float(np.linalg.norm(g)) / math.sqrt(max(g.size, 1)) for g in claimed]
+        self.typical = [
+            max(float(np.linalg.norm(g)), least) / math.sqrt(max(g.size, 1))
+            for g, least in zip(claimed, self.negligible, strict=True)
+        ]
 
     def run(self) -> None:
         """Measure all blocks, then look again at what does not fit."""

@@ -45,7 +45,8 @@ class Enumeration:
             self.study.pool.forget()
         scales = coordinate_scales(self.study.problem, self.study.claimed)
         step = self.coordinate_step()
-        if self.study.anchor == 0 and all(state.norm == 0 for state in self.study.states):
+        idle = all(state.zero for state in self.study.states)
+        if idle and self.study.anchor == 0 and not self.certification.constant([*range(len(self.study.states))]):
             line = self.study.line_of(self.joint_direction())
             estimate, _ = first_line(line, 0.0, self.study.pool, max_evaluations=12)
             self.study.set_anchor(line, estimate)

@@ -144,7 +144,8 @@ class Study:
         """Choose scales and tolerances for each block."""
         norms = [float(np.linalg.norm(gradient)) for gradient in self.claimed]
         weights = [rms(values) * norm for values, norm in zip(self.problem.values, norms, strict=True)]
-        largest = max(weights, default=0.0)
+        # Beside a cost whose rounding hides it, a gradient is zero even where no other block tells.
+        largest = max([*weights, abs(self.base) if math.isfinite(self.base) else 0.0])
         roundoff = UNIT_ROUNDOFF[self.engine.precision]
         zeros = [
             n == 0 or (rms(v) > 0 and w <= roundoff**NEGLIGIBLE * largest)

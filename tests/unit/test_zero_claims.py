@@ -1,4 +1,4 @@
-"""A claim of zero where the derivative is not zero is never certified for the noise of single precision."""
+"""Claims of zero: never certified where noise hides the derivative, and no false alarm where it is rounding only."""
 
 from __future__ import annotations
 
@@ -38,3 +38,51 @@ def test_a_derivative_that_is_zero_is_certified_as_such(flat):
     for seed in SEEDS:
         assert check_gradient(lambda x: np.sum(flat(x)), x, np.zeros_like(x), seed=seed).verdict is Verdict.CORRECT
         assert check_vjp(flat, lambda x, u: np.zeros_like(x), x, seed=seed).verdict is Verdict.CORRECT
+
+
+# --- costs that are constant up to rounding ---------------------------------------------------------------------------
+
+
+def softmax(x):
+    e = np.exp(x - x.max())
+    return e / e.sum()
+
+
+def total(x):
+    """Sum of probabilities: 1, whatever x is."""
+    return np.sum(softmax(x))
+
+
+def total_gradient(x, u=1.0):
+    p = softmax(x)
+    return p * (u - np.sum(u * p))  # rounding, and nothing else
+
+
+@pytest.mark.parametrize("strategy", ["auto", "certificate", "coordinates"])
+@pytest.mark.parametrize("size", [3, 30, 300])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gradient_that_is_rounding_of_a_cost_that_is_constant_is_correct(strategy, size, seed):
+    x = np.random.default_rng(seed).standard_normal(size)
+    report = check_gradient(total, x, total_gradient, strategy=strategy, seed=seed)
+    assert report.verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("strategy", ["auto", "certificate"])
+@pytest.mark.parametrize("size", [3, 30, 300])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_vjp_that_is_rounding_of_a_function_that_is_constant_is_correct(strategy, size, seed):
+    x = np.random.default_rng(seed).standard_normal(size)
+    report = check_vjp(total, total_gradient, x, strategy=strategy, seed=seed)
+    assert report.verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("check", [check_gradient, check_vjp])
+@pytest.mark.parametrize("size", [3, 30, 300])
+def test_a_claim_of_rounding_for_a_cost_that_is_not_constant_is_wrong(check, size):
+    x = np.random.default_rng(5).standard_normal(size)
+
+    def cost(x):
+        return total(x) + 1e-6 * np.sum(np.sin(x))
+
+    arguments = (cost, x, total_gradient) if check is check_gradient else (cost, total_gradient, x)
+    assert check(*arguments, seed=1).verdict is Verdict.WRONG
