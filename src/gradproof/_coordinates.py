@@ -549,7 +549,7 @@ class Exhaustive:
         return Difference(
             estimate=estimate / total if total > 0 else 0.0,
             lower=lower / total if total > 0 else 0.0,
-            upper=difference_from_above(upper, claimed) if claimed > 0 else float(lower > 0),
+            upper=difference_from_above(upper, claimed) if claimed > 0 else float(upper > 0),
         )
 
     def verdict(self, b: int, negligible: float) -> Verdict:

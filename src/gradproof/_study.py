@@ -38,6 +38,8 @@ from gradproof._statistics import student_quantile
 
 NEGLIGIBLE: Final = 0.75
 """A block whose claim changes the cost by less than u^0.75 of what the others do counts as zero."""
+HALF: Final = 1e-6
+"""Unit roundoffs above this are half precisions."""
 HIDDEN: Final = 100.0
 """Spreads of a line that a gradient of zero may be off by: few lines prove no less, and more would certify what is wrong."""
 
@@ -208,9 +210,9 @@ class Study:
         spread = max((abs(e.value - self.base) for e in line.known.values() if not e.error), default=0.0)
         reach = max(abs(t) for t in line.known)
         roundoff = UNIT_ROUNDOFF[self.engine.precision]
-        hidden = (
-            HIDDEN * max(estimate.roundoff_error, roundoff * abs(self.base)) if math.isfinite(estimate.value) else 0.0
-        )
+        # A step in half precision crosses the cost's curvature, which passes for noise there: that excuses nothing.
+        excused = roundoff < HALF and math.isfinite(estimate.value)
+        hidden = HIDDEN * max(estimate.roundoff_error, roundoff * abs(self.base)) if excused else 0.0
         tolerance = max(state.tolerance for state in self.states)
         self.anchor = max(spread / reach if reach > 0 else 0.0, hidden / tolerance)
 

@@ -22,6 +22,13 @@ def test_a_gradient_of_zero_is_not_certified_in_float32(n):
 
 
 @pytest.mark.parametrize("n", [3, 40, 1000])
+def test_a_gradient_of_zero_is_not_certified_in_float16(n):
+    x = np.linspace(-1, 1, n, dtype=np.float16)
+    for seed in SEEDS:
+        assert check_gradient(cost, x, np.zeros_like(x), seed=seed).verdict is not Verdict.CORRECT
+
+
+@pytest.mark.parametrize("n", [3, 40, 1000])
 @pytest.mark.parametrize("function", [np.tanh, cost])
 def test_products_of_zero_are_not_certified_in_float32(function, n):
     x = np.linspace(-1, 1, n, dtype=np.float32)
