@@ -36,6 +36,17 @@ def worst_of(parts: Sequence[tuple[str, Report]], verb: str, notes: Sequence[str
     )
 
 
+def of_output(report: Report, output: str) -> Report:
+    """Return the report of a cost with its blocks named as those of a function's outputs are: "output × parameter"."""
+    full = {block.name: f"{output} × {block.name}" for block in report.blocks}
+    return replace(
+        report,
+        blocks=tuple(replace(block, name=full[block.name]) for block in report.blocks),
+        coordinates=tuple(replace(entry, block=full.get(entry.block, entry.block)) for entry in report.coordinates),
+        diagnoses=tuple(replace(d, block=full.get(d.block, d.block)) for d in report.diagnoses),
+    )
+
+
 def _found(report: Report) -> str:
     if report.verdict is Verdict.CORRECT:
         return f"CORRECT, the relative difference is at most {report.difference.upper:.1e}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 
 from gradproof._check import check_gradient
 from gradproof._containers import Named
+from gradproof._modes import of_output
 from gradproof._results import Report
 from gradproof.jax._functions import Evaluator
 
@@ -28,9 +28,4 @@ def report_of_coordinates(
     gradient = claim(point, Named({output: jnp.ones_like(value)}))
     options = {name: given for name, given in options.items() if name != "convention"}
     report = check_gradient(lambda point: evaluator(point)[output], point, gradient, **options)
-    return replace(
-        report,
-        blocks=tuple(replace(block, name=f"{output} × {block.name}") for block in report.blocks),
-        coordinates=tuple(replace(entry, block=f"{output} × {entry.block}") for entry in report.coordinates),
-        diagnoses=tuple(replace(d, block=d.block and f"{output} × {d.block}") for d in report.diagnoses),
-    )
+    return of_output(report, output)

@@ -18,7 +18,7 @@ from gradproof._check_maps import MapCheck, make_task
 from gradproof._containers import Named, flatten
 from gradproof._errors import CostRaised, GradproofError, UsageError
 from gradproof._events import Observer
-from gradproof._modes import worst_of
+from gradproof._modes import of_output, worst_of
 from gradproof._problem import Problem
 from gradproof._results import Report, Verdict
 from gradproof._settings import DEFAULT_CONFIDENCE, UNIT_ROUNDOFF, Strategy
@@ -422,13 +422,7 @@ def _coordinates_report(evaluator: Evaluator, claim: Named, graph: Graph, option
     chosen = {name: options[name] for name in ("only", "exclude")}
     problem = Problem(lambda p: evaluator(p)[output], point, claim, **chosen)
     report = check_gradient(problem, **{name: value for name, value in options.items() if name not in chosen})
-    full = {block.name: f"{output} × {block.name}" for block in report.blocks}
-    return replace(
-        report,
-        blocks=tuple(replace(block, name=full[block.name]) for block in report.blocks),
-        coordinates=tuple(replace(c, block=full.get(c.block, c.block)) for c in report.coordinates),
-        diagnoses=tuple(replace(d, block=full.get(d.block, d.block)) for d in report.diagnoses),
-    )
+    return of_output(report, output)
 
 
 def _by_name(answer: Any, names: Sequence[str]) -> Named:
