@@ -168,3 +168,14 @@ def test_verdicts_reasons_and_causes_are_sentences_for_people():
     for kind in (gradproof.Verdict, gradproof.Reason, gradproof.Cause):
         assert issubclass(kind, enum.Enum)
         assert all(isinstance(member.value, str) and " " in member.value for member in kind)
+
+
+def test_a_surface_whose_framework_is_not_installed_says_what_to_install(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not there
+    for name in [name for name in sys.modules if name.startswith("gradproof.torch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr(gradproof, "torch", raising=False)
+    with pytest.raises(gradproof.MissingFramework, match=r"torch is not installed.*gradproof\[torch\]"):
+        gradproof.torch  # noqa: B018

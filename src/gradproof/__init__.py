@@ -63,5 +63,15 @@ _SURFACES = ("course", "jax", "monitor", "reports", "testing", "torch")
 def __getattr__(name: str) -> _ModuleType:
     """Load a surface when it is first named."""
     if name in _SURFACES:
-        return _import_module(f"{__name__}.{name}")
+        try:
+            return _import_module(f"{__name__}.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise MissingFramework(
+                f"{name} is not installed",
+                where=f"gradproof.{name}",
+                meaning="Its functions cannot be checked without it",
+                remedy=f"Install it, for instance with pip install 'gradproof[{name}]'",
+            ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
