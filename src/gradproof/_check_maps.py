@@ -30,7 +30,7 @@ from gradproof._linear_claims import (
 )
 from gradproof._map_columns import EVALUATIONS, Columns
 from gradproof._map_engine import MapEngine
-from gradproof._map_examination import MapExamination
+from gradproof._map_examination import MapExamination, NonFiniteClaim
 from gradproof._map_faults import FaultFinder
 from gradproof._map_groups import ColumnGroups
 from gradproof._map_hypotheses import certified, explain_whole
@@ -168,7 +168,10 @@ class MapCheck:
         claim = self.tested(claim)
         if self.random():
             return self.finished(self.undecided(claim))
-        examination = MapExamination(self.engine, claim, self.task.settings)
+        try:
+            examination = MapExamination(self.engine, claim, self.task.settings)
+        except NonFiniteClaim as pair:
+            return self.finished(self.non_finite(f"a product of {pair} has NaN or infinite entries"))
         sparse = isinstance(claim, MatrixClaim) and claim.sparse
         if self.task.settings.strategy != "coordinates" or sparse:
             examination.run()  # lines alone see what a pattern lacks

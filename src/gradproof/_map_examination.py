@@ -42,6 +42,10 @@ CHUNK: Final = 65536
 """Entries above which a matrix is gone through a row at a time, so that no further one of its size is made."""
 
 
+class NonFiniteClaim(Exception):  # the sentence's subject; never leaves the library
+    """The claim is finite for one cotangent or tangent, and not for another; of which pair."""
+
+
 class Measured:
     """One line that was measured: its direction's arrays, and the whole J v or R v with its bars, once it is asked for.
 
@@ -135,6 +139,10 @@ class MapExamination:
     def _prepare(self) -> None:
         """Measure the claim's norms, choose scales and tolerances."""
         low, middle, high = self.claim.norms(self.settings.alpha)
+        bad = np.argwhere(~np.isfinite(middle))
+        if bad.size:
+            o, p = bad[0]
+            raise NonFiniteClaim(f"{self.outputs.blocks[o].name} × {self.problem.blocks[p].name}")
         # What is chosen here depends on no cotangent that certifies.
         apart = self.claim.apart if isinstance(self.claim, VjpClaim) else middle
         plain = block_scales(self.problem, list(np.sqrt(np.sum(apart**2, axis=0))[:, None]))

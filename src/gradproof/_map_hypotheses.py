@@ -13,7 +13,7 @@ from gradproof._directions import FloatArray
 from gradproof._engine import BudgetSpent
 from gradproof._linear_claims import Blocks, Claim, MatrixClaim, VjpClaim
 from gradproof._map_engine import Components
-from gradproof._map_examination import MapExamination
+from gradproof._map_examination import MapExamination, NonFiniteClaim
 from gradproof._matrix_evidence import Pair
 from gradproof._outputs import Outputs
 from gradproof._results import Cause, Diagnosis, Verdict
@@ -251,10 +251,10 @@ def certified(examination: MapExamination, claim: Any, *, but: Sequence[Pair] = 
     if engine.budget - engine.evaluations < ENOUGH:
         return None
     settings = replace(examination.settings, seed=examination.settings.seed + 1)
-    other = MapExamination(engine, claim, settings)
     try:
+        other = MapExamination(engine, claim, settings)
         other.run()
-    except BudgetSpent:
+    except (BudgetSpent, NonFiniteClaim):
         return None
     left = {(pair.output, pair.block) for pair in but}
     pairs = [pair for row in other.pairs for pair in row if (pair.output, pair.block) not in left]

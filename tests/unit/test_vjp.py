@@ -585,3 +585,16 @@ def test_an_answer_that_depends_on_which_outputs_are_asked_for_is_found():
     report = gradproof.check_vjp(both, vjp, np.array([0.3, 0.7, -0.2] * 8), seed=1, strategy="certificate")
     assert report.verdict is Verdict.WRONG
     assert any(d.cause is Cause.NOT_LINEAR and "do not add up" in d.sentence for d in report.diagnoses)
+
+
+def test_a_vjp_that_is_not_finite_for_some_cotangents_is_wrong():
+    def both(x):
+        return {"y": np.sin(x), "z": np.cos(x)}
+
+    def vjp(x, u):
+        with np.errstate(all="ignore"):
+            return (u["y"] * np.cos(x) - u["z"] * np.sin(x)) * (np.sum(u["y"] ** 2) / np.sum(u["y"] ** 2))
+
+    report = gradproof.check_vjp(both, vjp, np.linspace(0.1, 1, 20), seed=1, strategy="certificate")
+    assert report.verdict is Verdict.WRONG
+    assert Cause.NON_FINITE in {d.cause for d in report.diagnoses}
