@@ -22,7 +22,8 @@ from gradproof._scales import coordinate_scales
 from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import difference_from_above, difference_from_below, within
 from gradproof._tables import REPRESENTED, shorten_mantissas
-from gradproof._vector_lines import LineReading, VectorLine
+from gradproof._vector_lines import VectorLine
+from gradproof._vector_tables import LineReading
 
 EVALUATIONS: Final = 6
 """Of one column."""

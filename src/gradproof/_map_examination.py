@@ -14,6 +14,7 @@ from gradproof._certificate import group_blocks
 from gradproof._decision import Member
 from gradproof._directions import FloatArray, RandomDirection
 from gradproof._engine import BudgetSpent
+from gradproof._line_reader import Known, LineReader
 from gradproof._linear_claims import Claim, MatrixClaim, VjpClaim
 from gradproof._map_engine import Components, MapEngine, Moved
 from gradproof._matrix_evidence import MatrixEvidence, Pair
@@ -22,7 +23,8 @@ from gradproof._results import Diagnosis, Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
 from gradproof._study import NEGLIGIBLE
-from gradproof._vector_lines import Known, LineReader, LineReading, VectorLine, View
+from gradproof._vector_lines import VectorLine, View
+from gradproof._vector_tables import LineReading
 
 MOST_LINES: Final = 12
 """Lines of one group of blocks; what they leave open is asked block by block."""

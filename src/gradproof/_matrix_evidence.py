@@ -28,7 +28,7 @@ from gradproof._statistics import (
     residual_possible,
     student_quantile,
 )
-from gradproof._vector_lines import BlockReading
+from gradproof._vector_tables import BlockReading
 
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to so many spreads of a line (see `_examination`)."""
