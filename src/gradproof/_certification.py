@@ -15,7 +15,7 @@ from gradproof._engine import BudgetSpent
 from gradproof._results import Difference, Reason, Verdict
 from gradproof._settings import HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
 from gradproof._statistics import difference_from_above, norm_upper_bound, student_quantile
-from gradproof._study import BlockState, Study
+from gradproof._study import ROUNDED, BlockState, Study
 
 BORDER: Final = 5.0
 """A discrepancy this many times above a line's noise is no noise: it lies too near to the tolerance to be decided."""
@@ -29,8 +29,6 @@ COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
 
 
-ROUNDED: Final = 30.0
-"""Unit roundoffs of a cost up to which its changes are rounding."""
 FLAT_LINES: Final = 6
 FLAT_STEP: Final = 0.5
 """Directions, and the step in units of the parameters' scale, in which a cost that is constant shows it."""

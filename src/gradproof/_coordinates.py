@@ -18,6 +18,7 @@ from gradproof._differences import careful_derivative
 from gradproof._directions import Coordinate, Direction, FloatArray
 from gradproof._noise import BETWEEN, STANDS_OUT, Pool
 from gradproof._results import Difference, Kink, Verdict
+from gradproof._settings import HALF
 from gradproof._statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
 from gradproof._tables import REPRESENTED, Line, shorten_mantissa, shorten_mantissas
 
@@ -32,8 +33,6 @@ LOOK_AGAIN: Final = 1e-3
 """Probability with which the noise alone sends a coordinate to a second look."""
 BENT: Final = 0.02
 """Slopes on both sides that differ by more than this share of the gradient are looked at again for a kink."""
-HALF: Final = 1e-6
-"""Unit roundoffs above this are half precisions."""
 SCATTER: Final = 64
 """Coordinates from which on their scatter tells the noise."""
 MANY: Final = 8

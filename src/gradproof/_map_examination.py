@@ -22,14 +22,12 @@ from gradproof._noise import norm
 from gradproof._results import Diagnosis, Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
-from gradproof._study import NEGLIGIBLE
+from gradproof._study import NEGLIGIBLE, ROUNDED
 from gradproof._vector_lines import VectorLine, View
 from gradproof._vector_tables import LineReading
 
 MOST_LINES: Final = 12
 """Lines of one group of blocks; what they leave open is asked block by block."""
-ROUNDED: Final = 30.0
-"""Unit roundoffs of an output up to which its changes are rounding; more than that excuses no claim of zero."""
 LONG_ENOUGH: Final = 0.25
 """Power of the unit roundoff, in units of the parameters' scale, from which on a step that changes nothing tells."""
 LINES_ALONE: Final = 8

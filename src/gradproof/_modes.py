@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, Literal
 
+from gradproof._errors import UsageError
 from gradproof._results import Report, Verdict
 
+Mode = Literal["rev", "fwd"]
+LABELS: Final[dict[Mode, str]] = {"rev": "reverse mode", "fwd": "forward mode"}
 RANK: Final = (Verdict.CORRECT, Verdict.INCONCLUSIVE, Verdict.WRONG)
+
+
+def check_modes(modes: Any, order: Any) -> None:
+    """Refuse modes and orders that there are not.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not modes or isinstance(modes, str) or not set(modes) <= set(LABELS):
+        raise UsageError(f"modes is {modes!r}", remedy='Give ("rev",), ("fwd",) or ("rev", "fwd")')
+    if order not in {1, 2}:
+        raise UsageError(f"order is {order!r}", remedy="Give 1, or 2 for the derivative of the derivative, too")
 
 
 def worst_of(parts: Sequence[tuple[str, Report]], verb: str, notes: Sequence[str] = ()) -> Report:
@@ -33,6 +49,15 @@ def worst_of(parts: Sequence[tuple[str, Report]], verb: str, notes: Sequence[str
         notes=tuple(dict.fromkeys([*said, *worst.notes])),
         evaluations=sum(report.evaluations for _, report in parts),
         seconds=sum(report.seconds for _, report in parts),
+    )
+
+
+def after_lines(lines: Report, single: Report) -> Report:
+    """Return the report on single coordinates, with what the lines before it took and noted."""
+    return replace(
+        single,
+        evaluations=lines.evaluations + single.evaluations,
+        notes=tuple(dict.fromkeys([*lines.notes, *single.notes])),
     )
 
 

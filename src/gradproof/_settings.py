@@ -28,6 +28,9 @@ HIGHEST_TOLERANCES: Final = {"float64": 1e-2, "float32": 1e-2, "float16": 2e-1, 
 """How far measured noise may raise a tolerance that was not given."""
 UNIT_ROUNDOFF: Final = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 
+HALF: Final = 1e-6
+"""Unit roundoffs above this are half precisions."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -31,6 +31,7 @@ from gradproof._results import (
 from gradproof._scales import block_scales, rms
 from gradproof._settings import (
     DEFAULT_TOLERANCES,
+    HALF,
     UNIT_ROUNDOFF,
     Settings,
 )
@@ -38,8 +39,9 @@ from gradproof._statistics import student_quantile
 
 NEGLIGIBLE: Final = 0.75
 """A block whose claim changes the cost by less than u^0.75 of what the others do counts as zero."""
-HALF: Final = 1e-6
-"""Unit roundoffs above this are half precisions."""
+ROUNDED: Final = 30.0
+"""Unit roundoffs of a value up to which its changes are rounding, √n being what n terms of its size add up to, for a
+thousand of them. Changes that excuse a claim of zero must be smaller."""
 HIDDEN: Final = 100.0
 """Spreads of a line that a gradient of zero may be off by: few lines prove no less, and more would certify what is wrong."""
 

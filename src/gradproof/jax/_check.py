@@ -16,7 +16,7 @@ from gradproof._check_maps import MapCheck, make_task
 from gradproof._containers import Named
 from gradproof._errors import CostRaised, UsageError
 from gradproof._events import Observer
-from gradproof._modes import worst_of
+from gradproof._modes import LABELS, Mode, after_lines, check_modes, worst_of
 from gradproof._results import Report, Verdict
 from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
 from gradproof.jax._arguments import Arguments
@@ -26,8 +26,6 @@ from gradproof.jax._errors import quoted
 from gradproof.jax._findings import not_repeated, other_value, what_precision_hides
 from gradproof.jax._functions import Evaluator, Function, Second
 
-Mode = Literal["rev", "fwd"]
-LABELS: Final = {"rev": "reverse mode", "fwd": "forward mode"}
 SHORT: Final = {"rev": "reverse", "fwd": "forward"}
 CALLED: Final = 2
 """Calls of the function before the first line."""
@@ -153,10 +151,7 @@ def assert_function(
 def _validate(f: Any, modes: Sequence[str], order: int, claimed: Any) -> None:
     if not callable(f):
         raise UsageError(f"f is {type(f).__name__}", remedy="Give a callable of pytrees")
-    if not modes or isinstance(modes, str) or not set(modes) <= set(LABELS):
-        raise UsageError(f"modes is {modes!r}", remedy='Give ("rev",), ("fwd",) or ("rev", "fwd")')
-    if order not in {1, 2}:
-        raise UsageError(f"order is {order!r}", remedy="Give 1, or 2 for the derivative of the derivative, too")
+    check_modes(modes, order)
     if claimed is not None and (order == 2 or "rev" not in modes):
         raise UsageError(
             "claimed is given" + (", and order is 2" if order == 2 else f", and modes is {modes!r}"),
@@ -281,8 +276,7 @@ class _Check:
                     remedy="Look for an assignment to a global, an attribute or a list outside f, and return the value instead",
                 ) from error.__cause__
             raise
-        notes = tuple(dict.fromkeys([*report.notes, *single.notes]))
-        return replace(single, evaluations=report.evaluations + single.evaluations, notes=notes)
+        return after_lines(report, single)
 
     def with_values_compared(self, report: Report, derivative: Derivative, evaluator: Evaluator) -> Report:
         """Call it wrong where the value that is differentiated is not the function's."""

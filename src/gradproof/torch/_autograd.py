@@ -93,15 +93,15 @@ class Graph:
         That is what ``@once_differentiable`` does; the node has no path to the inputs, so that asking for their
         gradients gives none, without the error.
         """
-        todo, seen = [output.grad_fn for output in self.outputs], set[Any]()
-        while todo:
-            node = todo.pop()
+        waiting, seen = [output.grad_fn for output in self.outputs], set[Any]()
+        while waiting:
+            node = waiting.pop()
             if node is None or node in seen:
                 continue
             if node.name().endswith("Error"):
                 return True
             seen.add(node)
-            todo += [before for before, _ in node.next_functions]
+            waiting += [before for before, _ in node.next_functions]
         return False
 
     def values(self, answer: Any) -> Named:

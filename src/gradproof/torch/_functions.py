@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-import numpy as np
 import torch
 
 from gradproof._assertions import Inconclusive, asserted
@@ -18,20 +17,18 @@ from gradproof._check_maps import MapCheck, make_task
 from gradproof._containers import Named, flatten
 from gradproof._errors import CostRaised, GradproofError, UsageError
 from gradproof._events import Observer
-from gradproof._modes import of_output, worst_of
+from gradproof._modes import LABELS, Mode, after_lines, check_modes, of_output, worst_of
 from gradproof._problem import Problem
 from gradproof._results import Report, Verdict
-from gradproof._settings import DEFAULT_CONFIDENCE, UNIT_ROUNDOFF, Strategy
+from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._autograd import Graph, derivative_of, push
+from gradproof.torch._evaluation import Evaluator
 from gradproof.torch._inputs import Inputs
 from gradproof.torch._randomness import Generators
 from gradproof.torch._reports import random_report
 
-Mode = Literal["rev", "fwd"]
 ONCE: Final = "trying to differentiate twice a function that was marked with @once_differentiable"
-SAME: Final = 1.0e3
-"""Two values of a function are the same where they differ by no more than so many roundings of the largest."""
 
 
 def check(
@@ -162,10 +159,7 @@ def assert_function(
 def _validate(function: Any, modes: Sequence[str], order: int) -> None:
     if not callable(function):
         raise UsageError(f"function is {type(function).__name__}", remedy="Give a callable of tensors")
-    if not modes or isinstance(modes, str) or not set(modes) <= {"rev", "fwd"}:
-        raise UsageError(f"modes is {modes!r}", remedy='Give ("rev",), ("fwd",) or ("rev", "fwd")')
-    if order not in {1, 2}:
-        raise UsageError(f"order is {order!r}", remedy="Give 1, or 2 for the derivative of the backward pass, too")
+    check_modes(modes, order)
 
 
 class _Check:
@@ -265,8 +259,7 @@ class _Check:
         # One number is what single coordinates are measured best of; what the lines have tested is the product itself.
         claim = pull(Named({graph.output_names[0]: torch.ones_like(graph.outputs[0])}))
         single = _coordinates_report(evaluator, claim, graph, self.options)
-        notes = tuple(dict.fromkeys([*report.notes, *single.notes]))
-        return replace(single, evaluations=report.evaluations + single.evaluations, notes=notes)
+        return after_lines(report, single)
 
     def forward(self, graph: Graph, evaluator: Evaluator, *, alone: bool) -> Report | None:
         """Check forward mode, where there is one."""
@@ -327,85 +320,6 @@ class _Check:
 
 
 CALLED: Final = {"check_vjp": "the backward pass", "check_jvp": "forward mode"}
-LABELS: Final = {"rev": "reverse mode", "fwd": "forward mode"}
-
-
-class Evaluator:
-    """The function as the numerics see it: its differentiable outputs, without a graph where that changes nothing."""
-
-    def __init__(self, function: Callable[[Sequence[Any]], Any], graph: Graph) -> None:
-        self.function = function
-        self.graph = graph
-        self.with_gradients = False
-        self.compared = False
-        self.notes: list[str] = []
-
-    def __call__(self, point: Named) -> Named:
-        """Return the outputs at a point."""
-        values = list(point.values())
-        if self.graph.written:
-            values = [ADAPTER.copy(value) for value in values]
-        if not self.compared:
-            self.compared = True
-            return self.first(values)
-        return self.once(values)
-
-    def once(self, values: Sequence[Any]) -> Named:
-        """Evaluate."""
-        if self.with_gradients:
-            with torch.enable_grad():
-                tracked = [value.requires_grad_() for value in values]
-                return self.graph.values(self.function([value.clone() for value in tracked]))
-        with torch.no_grad():
-            return self.graph.values(self.function(values))
-
-    def first(self, values: Sequence[Any]) -> Named:
-        """Evaluate at the point itself, and see that the value is the one that autograd has differentiated."""
-        copies = [ADAPTER.copy(value) for value in values]
-        try:
-            found = self.once(values)
-        except Exception:
-            self.with_gradients = True  # it differentiates something itself
-            return self.once(copies)
-        if self.distance(found) == 0:
-            return found
-        self.with_gradients = True
-        again = self.once(copies)
-        if self.distance(again) > 0:  # noisy in both ways: that will be measured
-            self.with_gradients = False
-            return found
-        self.notes.append(
-            f"The function's value differs with and without gradients enabled (by {self.distance(found):.1e}, relatively): it was evaluated with them, as autograd did."
-        )
-        return again
-
-    def difference_from_graph(self) -> float:
-        """Evaluate at the point itself once more; return by how much it differs from what autograd has seen."""
-        return self.distance(self.once([ADAPTER.copy(leaf) for leaf in self.graph.leaves]))
-
-    def distance(self, found: Named) -> float:
-        """Return the largest relative distance to the outputs that autograd has differentiated; 0 for roundings."""
-        largest = 0.0
-        for output, value in zip(self.graph.outputs, found.values(), strict=True):
-            one, two = _plain(output), _plain(value)
-            if one.shape != two.shape or not one.size:
-                continue
-            if np.array_equal(one, two):
-                continue
-            both = np.isfinite(one) & np.isfinite(two)
-            size = float(np.max(np.abs(one[both]), initial=0.0))
-            off = float(np.max(np.abs(one[both] - two[both]), initial=0.0))
-            dtype = ADAPTER.describe(
-                torch.view_as_real(output.detach().resolve_conj()) if output.is_complex() else output
-            )[1]
-            if off > SAME * UNIT_ROUNDOFF[dtype] * size:
-                largest = max(largest, off / size)
-        return largest
-
-
-def _plain(tensor: torch.Tensor) -> Any:
-    pairs = ADAPTER.pairs(tensor)
-    return ADAPTER.flat_view(tensor if pairs is None else pairs)
 
 
 def _map_report(

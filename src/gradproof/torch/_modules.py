@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from gradproof._assertions import Inconclusive, asserted
-from gradproof._blocks import choose
 from gradproof._check import check_gradient
 from gradproof._containers import Named
-from gradproof._errors import CostRaised, EmptyProblem, NotDifferentiable, NotScalar, UsageError
+from gradproof._errors import CostRaised, NotDifferentiable, NotScalar, UsageError
 from gradproof._events import Observer
 from gradproof._problem import Problem
 from gradproof._results import BlockResult, Reason, Report, Verdict
@@ -23,11 +22,12 @@ from gradproof._settings import DEFAULT_CONFIDENCE, DEFAULT_TOLERANCES, Strategy
 from gradproof.adapters import kind_of
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._borrowed import Borrowed
+from gradproof.torch._parameters import Parameters, listed
 from gradproof.torch._randomness import Generators
 from gradproof.torch._reports import UNKNOWN, random
 
-SAME = 1e-12
-"""Relative difference of two values of a cost up to which they are the same, whatever the precision."""
+SAME = 1e-2
+"""Two values of a cost are the same where they differ, relatively, by no more than this part of the tolerance."""
 
 
 def check_module(
@@ -137,89 +137,6 @@ def assert_module(
     return asserted(inconclusive, check_module, module, cost, **options)
 
 
-class Parameters:
-    """The parameters of a module: each once, under all of its names.
-
-    Parameters
-    ----------
-    module
-        Whose.
-    only, exclude
-        Patterns of names.
-    """
-
-    def __init__(
-        self, module: torch.nn.Module, only: str | Sequence[str] | None, exclude: str | Sequence[str] | None
-    ) -> None:
-        aliases: dict[int, list[str]] = {}
-        tensors: dict[int, torch.nn.Parameter] = {}
-        for name, parameter in module.named_parameters(remove_duplicate=False):
-            _refuse_uninitialised(name, parameter)
-            aliases.setdefault(id(parameter), []).append(name)
-            tensors[id(parameter)] = parameter
-        names = [(name, key) for key, own in aliases.items() for name in own]
-        chosen = {names[k][1] for k in choose([name for name, _ in names], only, exclude)} if names else set[int]()
-        if exclude is not None:  # either name excludes a tied parameter
-            kept = set(choose([name for name, _ in names], None, exclude))
-            chosen -= {key for k, (_, key) in enumerate(names) if k not in kept}
-        trained = [key for key in tensors if tensors[key].requires_grad]
-        self.checked = {
-            " = ".join(aliases[key]): tensors[key] for key in trained if key in chosen and tensors[key].numel()
-        }
-        self.frozen = [" = ".join(aliases[key]) for key in tensors if not tensors[key].requires_grad]
-        self.left_out = tuple(
-            " = ".join(aliases[key]) for key in trained if key not in chosen or not tensors[key].numel()
-        )
-        if not self.checked:
-            raise _nothing_to_check(self, only, exclude)
-
-    def notes(self, unused: Sequence[str]) -> list[str]:
-        """Say which parameters are tied, frozen, unused."""
-        tied = [name for name in self.checked if " = " in name]
-        found = []
-        if tied:
-            found.append(f"One tensor under several names, counted once: {', '.join(tied)}.")
-        if self.frozen:
-            found.append(f"Frozen, and so held constant: {_listed(self.frozen)}.")
-        if unused:
-            found.append(
-                f"Unused by this cost, as far as autograd knows: {_listed(unused)}; their gradient counts as zero."
-            )
-        return found
-
-
-def _refuse_uninitialised(name: str, parameter: Any) -> None:
-    if isinstance(parameter, torch.nn.UninitializedParameter):
-        raise UsageError(
-            "it is not initialised yet",
-            where=name,
-            meaning="A lazy module makes its parameters in its first call",
-            remedy="Call the module once before it is checked",
-        )
-
-
-def _nothing_to_check(
-    parameters: Parameters, only: str | Sequence[str] | None, exclude: str | Sequence[str] | None
-) -> EmptyProblem:
-    if parameters.left_out:
-        given = " and ".join(f"{k}={v!r}" for k, v in (("only", only), ("exclude", exclude)) if v is not None)
-        meaning = f"With {given or 'empty parameters only'} nothing is left of {_listed(parameters.left_out)}"
-        return EmptyProblem("no parameter is left to check", meaning=meaning, remedy="Give other patterns")
-    if parameters.frozen:
-        return EmptyProblem(
-            "no parameter requires a gradient",
-            meaning=f"All are frozen: {_listed(parameters.frozen)}",
-            remedy="Unfreeze what is to be checked: parameter.requires_grad_(True)",
-        )
-    return EmptyProblem(
-        "the module has no parameter", remedy="Check a function of its inputs with gradproof.torch.check"
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
 class ModuleCost:
     """The cost as a function of the parameters' values, which it puts into the module for the time of the call."""
 
@@ -297,7 +214,7 @@ def _check(
     complex_ = [name for name, parameter in parameters.checked.items() if parameter.is_complex()]
     if complex_:
         notes.append(
-            f"Complex parameters ({_listed(complex_)}) are pairs of reals: the last index is 0 for the real part, 1 for the imaginary part."
+            f"Complex parameters ({listed(complex_)}) are pairs of reals: the last index is 0 for the real part, 1 for the imaginary part."
         )
     if before is not None and before.moved():
         difference = relative(evaluate(point), value)
@@ -357,7 +274,7 @@ def _gradient(
             ) from None
         if not isinstance(answer, torch.Tensor) or not answer.requires_grad:
             raise NotDifferentiable(
-                f"no path from the cost to {_listed([repr(name) for name in parameters.checked])}",
+                f"no path from the cost to {listed([repr(name) for name in parameters.checked])}",
                 where="cost(module)",
                 meaning="A Python number has no path back to the parameters"
                 if not isinstance(answer, torch.Tensor)
@@ -381,7 +298,7 @@ def relative(one: Any, two: Any) -> float:
     size = max(abs(a), abs(b))
     dtype = ADAPTER.describe(two)[1]
     off = abs(a - b) / size if size > 0 and np.isfinite(a - b) else 0.0
-    return off if off > max(SAME, DEFAULT_TOLERANCES[dtype] * 1e-2) else 0.0
+    return off if off > SAME * DEFAULT_TOLERANCES[dtype] else 0.0
 
 
 def _given(claimed: Mapping[str, torch.Tensor], parameters: Parameters) -> Named:
@@ -393,7 +310,7 @@ def _given(claimed: Mapping[str, torch.Tensor], parameters: Parameters) -> Named
             raise UsageError(
                 f"no gradient is claimed for {name}",
                 where="claimed",
-                meaning=f"It has {_listed(list(claimed)) or 'nothing'}",
+                meaning=f"It has {listed(list(claimed)) or 'nothing'}",
                 remedy=f"Give a tensor for each parameter (zeros where there is no dependence), or exclude={name.split(' = ')[0]!r}",
             )
         found[name] = _pairs(given)
