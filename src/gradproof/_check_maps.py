@@ -168,13 +168,13 @@ class MapCheck:
         claim = self.tested(claim)
         if self.random():
             return self.finished(self.undecided(claim))
+        sparse = isinstance(claim, MatrixClaim) and claim.sparse
         try:
             examination = MapExamination(self.engine, claim, self.task.settings)
+            if self.task.settings.strategy != "coordinates" or sparse:
+                examination.run()  # lines alone see what a pattern lacks
         except NonFiniteClaim as pair:
             return self.finished(self.non_finite(f"a product of {pair} has NaN or infinite entries"))
-        sparse = isinstance(claim, MatrixClaim) and claim.sparse
-        if self.task.settings.strategy != "coordinates" or sparse:
-            examination.run()  # lines alone see what a pattern lacks
         examination.excuse(self.tests.hidden)
         finder = FaultFinder(examination)
         if not self.explained_as_a_whole(examination):

@@ -195,7 +195,8 @@ class LineReader:
             known.step = min(known.step, reading.step)
             known.truncations = [b.truncation for b in reading.blocks]
             self.lost |= dict.fromkeys(kinked, Reason.KINK)
-            reading = replace(reading, lost=tuple(sorted(self.lost.items(), key=by_block)))
+            if self.lost:
+                reading = replace(reading, lost=tuple(sorted(self.lost.items(), key=by_block)))
         return reading, estimate
 
     def give_up(self, reason: Reason) -> None:
@@ -229,7 +230,7 @@ class LineReader:
             Output blocks that are not asked for.
         """
         self.kink, self.lost = False, {}
-        step, floor = self.step * shorter, REPRESENTED * line.engine.problem.shortest(line.components)
+        step, floor = self.step * shorter, REPRESENTED * line.shortest
         chosen: dict[int, LineReading] = {}
         tried: list[LineReading] = []
         open_ = set(range(len(self.rows))) - without
@@ -307,7 +308,7 @@ class LineReader:
         }
         if not doubtful:
             return set()
-        shortest = REPRESENTED * line.engine.problem.shortest(line.components)
+        shortest = REPRESENTED * line.shortest
         step = max(shortest, min(FAR_BELOW, *(reading.step for reading in doubtful.values())))
         near = self.read_where_it_can(line, step)
         gone = set[int]()

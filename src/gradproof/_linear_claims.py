@@ -18,7 +18,7 @@ from gradproof._directions import FloatArray
 from gradproof._errors import GradproofError, MutatedInput, UsageError
 from gradproof._map_engine import Components, MapEngine
 from gradproof._noise import norm
-from gradproof._outputs import HELD, OutputBlock, Outputs, flipped
+from gradproof._outputs import HELD, LAYOUTS, OutputBlock, Outputs, flipped
 from gradproof._settings import UNIT_ROUNDOFF
 from gradproof._statistics import chi_square_lower_quantile, chi_square_upper_quantile
 from gradproof._transformations import rounded_to
@@ -65,6 +65,9 @@ class Claim(Protocol):
 
     def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return lower bounds, estimates and upper bounds of ‖A_op‖ per output block and block of the point."""
+
+    def refine(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Return better ones, asked for where the first do not decide; None where there are none."""
 
 
 class Structure:
@@ -220,6 +223,9 @@ class VjpClaim:
         """Per output block and block of the point, their products, a row each."""
         self.apart = np.zeros(0)
         """Norms as the other cotangents show them."""
+        self.squares = np.zeros((0, 0))
+        self.probes = self.left = 0
+        """Cotangents an output that have measured the norms, and that may."""
 
     def apply(self, components: Components) -> FloatArray:
         """Not known."""
@@ -262,13 +268,15 @@ class VjpClaim:
     def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Measure them by normal cotangents: E‖Aᵀu‖² = ‖A‖².
 
+        A right claim needs no more than those that certify it; `refine` asks further ones, with half of the probability.
+
         Some of them certify, too, later on: the bounds on the norms and those on the residual are separate events, so
         that the union bound holds whatever they share. How far to displace each of several blocks is no event, and is
         chosen by the cotangents that are kept apart.
         """
         count, columns = len(self.outputs.blocks), self.structure.columns
         # The bounds do not depend on the one scale that a lone block is displaced by.
-        probes = max(NORM_PROBES, self.count + (APART if len(columns) > 1 else 0))
+        probes = self.count + (APART if len(columns) > 1 else 0)
         squares, apart = np.zeros((count, len(columns))), np.zeros((count, len(columns)))
         self.cotangents, self.pulled = [], []
         for o, output in enumerate(self.outputs.blocks):
@@ -290,7 +298,19 @@ class VjpClaim:
             self.pulled.append(products)
         self.apart = np.sqrt(apart / (probes - self.count)) if probes > self.count else np.sqrt(squares / probes)
         self.known = None
-        return norm_bounds(squares, probes, alpha)
+        self.squares, self.probes, self.left = squares, probes, max(NORM_PROBES - probes, 0)
+        return norm_bounds(squares, probes, alpha / 2 if self.left else alpha)
+
+    def refine(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+        """Measure them by more cotangents."""
+        if not self.left:
+            return None
+        for o in range(len(self.outputs.blocks)):
+            for _ in range(self.left):
+                _, product = self.random_product(o)
+                self.squares[o] += [float(product[c] @ product[c]) for c in self.structure.columns]
+        self.probes, self.left = self.probes + self.left, 0
+        return norm_bounds(self.squares, self.probes, alpha / 2)
 
     def random_product(self, block: int) -> tuple[FloatArray, FloatArray]:
         """Return a normal cotangent in one output block, and its product."""
@@ -365,6 +385,9 @@ class JvpClaim:
         self.known = None
         return norm_bounds(squares, probes, alpha)
 
+    def refine(self, alpha: float) -> None:
+        """There is nothing more to ask."""
+
 
 class MatrixClaim:
     """A as a matrix, dense or sparse."""
@@ -414,6 +437,9 @@ class MatrixClaim:
                 squares[o, p] = float(part.multiply(part).sum()) if self.sparse else float(np.sum(part**2))
         root = np.sqrt(squares)
         return root, root, root
+
+    def refine(self, alpha: float) -> None:
+        """There is nothing more to ask."""
 
 
 def norm_bounds(squares: FloatArray, probes: int, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -516,40 +542,79 @@ def nonlinearity(claim: VjpClaim | JvpClaim, steady: float, limit: float, least:
     least
         Norm of an answer below which it is the rounding of a derivative of zero: that obeys no law.
     """
-    rounded, arguments = (
-        (claim.outputs.rounded, claim.outputs.blocks)
-        if isinstance(claim, VjpClaim)
-        else (claim.structure.rounded, claim.structure.blocks)
-    )
-    first, one = claim.first()
-    second = claim.even()
-    two = claim.product(second)
-    size = norm(one) + norm(two)
-    if size <= 2 * least:
-        return Nonlinearity(0.0, 0.0, 0.0, 0.0, {}, {})
+    test = _LinearityTest(claim, steady, limit, least)
+    return test.at_once() or test.one_by_one()
 
-    def relative(off: FloatArray) -> float:
+
+class _LinearityTest:
+    """Asks a product for answers that belong together."""
+
+    def __init__(self, claim: VjpClaim | JvpClaim, steady: float, limit: float, least: float) -> None:
+        self.claim, self.steady, self.limit, self.least = claim, steady, limit, least
+        of = claim.outputs if isinstance(claim, VjpClaim) else claim.structure
+        self.rounded, self.blocks = of.rounded, of.blocks
+        self.layouts = distinct_layouts(self.blocks)
+        self.first, self.one = claim.first()
+        self.second = claim.even()
+
+    def relative(self, off: FloatArray, size: float) -> float:
+        """Return ‖off‖ over a size; infinite where it is not finite."""
         result = norm(off) / size
         return result if math.isfinite(result) else math.inf
 
-    layouts, failures = dict[str, float](), dict[str, str]()
-    for layout in distinct_layouts(arguments):
-        argument, answer = (second, two) if layout == "expanded" else (first, one)
+    def apart(self, size: float) -> float:
+        """Compare the answers to the blocks, each by itself, with that to all of them."""
+        if len(self.blocks) == 1:
+            return 0.0
+        return self.relative(_in_halves(self.claim, self.first, self.blocks) - self.one, size)
+
+    def at_once(self) -> Nonlinearity | None:
+        """Ask for each layout in the course of another question; None where some answer is not as it should be.
+
+        What misreads one layout takes part in a sum whose other parts it reads aright, and does not fit.
+        """
+        claim, one = self.claim, self.one
+        layout = {name: name if name in self.layouts else "C" for name in LAYOUTS}
         try:
-            layouts[layout] = relative(claim.product(argument, layout) - answer)
-        except GradproofError as error:
-            claim.product(argument)  # raises where this is not the layout's fault
-            layouts[layout], failures[layout] = math.inf, error.seen
-    # A call in another layout is a second call with the same values.
-    repeated = layouts.get("strided", math.inf)
-    if repeated > steady:
-        repeated = relative(claim.product(first) - one)
-    total = multiple = relative(claim.product(rounded(second - 2.5 * first)) - (two - 2.5 * one))
-    if total > limit:
-        total = relative(claim.product(rounded(first + second)) - (one + two))
-        multiple = relative(claim.product(rounded(-2.5 * first)) + 2.5 * one)
-    apart = relative(_in_halves(claim, first, arguments) - one) if len(arguments) > 1 else 0.0
-    return Nonlinearity(repeated, multiple, total, apart, layouts, failures)
+            two = claim.product(self.second, layout["expanded"])
+            size = norm(one) + norm(two)
+            if size <= 2 * self.least:
+                return Nonlinearity(0.0, 0.0, 0.0, 0.0, {}, {})
+            mixed = claim.product(self.rounded(self.second - 2.5 * self.first), layout["F"])
+            total = self.relative(mixed - (two - 2.5 * one), size)
+            repeated = self.relative(claim.product(self.first, layout["strided"]) - one, size)
+        except GradproofError:
+            return None
+        if total > self.limit or repeated > self.steady:
+            return None
+        seen = {"F": total, "strided": repeated, "expanded": total}
+        return Nonlinearity(repeated, total, total, self.apart(size), {name: seen[name] for name in self.layouts}, {})
+
+    def one_by_one(self) -> Nonlinearity:
+        """Ask for each law and layout by itself."""
+        claim, first, second, one = self.claim, self.first, self.second, self.one
+        two = claim.product(second)
+        size = norm(one) + norm(two)
+        if size <= 2 * self.least:
+            return Nonlinearity(0.0, 0.0, 0.0, 0.0, {}, {})
+        layouts, failures = dict[str, float](), dict[str, str]()
+        for layout in self.layouts:
+            argument, answer = (second, two) if layout == "expanded" else (first, one)
+            try:
+                layouts[layout] = self.relative(claim.product(argument, layout) - answer, size)
+            except GradproofError as error:
+                claim.product(argument)  # raises where this is not the layout's fault
+                layouts[layout], failures[layout] = math.inf, error.seen
+        # A call in another layout is a second call with the same values.
+        repeated = layouts.get("strided", math.inf)
+        if repeated > self.steady:
+            repeated = self.relative(claim.product(first) - one, size)
+        mixed = claim.product(self.rounded(second - 2.5 * first))
+        total = multiple = self.relative(mixed - (two - 2.5 * one), size)
+        if total > self.limit:
+            total = self.relative(claim.product(self.rounded(first + second)) - (one + two), size)
+            multiple = self.relative(claim.product(self.rounded(-2.5 * first)) + 2.5 * one, size)
+        return Nonlinearity(repeated, multiple, total, self.apart(size), layouts, failures)
 
 
 def _in_halves(claim: VjpClaim | JvpClaim, argument: FloatArray, blocks: Sequence[OutputBlock]) -> FloatArray:

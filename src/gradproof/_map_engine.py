@@ -54,6 +54,7 @@ class MapEngine:
 
     def __init__(self, problem: Problem, *, budget: float, lone: str) -> None:
         self.problem = problem
+        self.precisions = [block.dtype for block in problem.blocks]
         self.budget = budget
         self.lone = lone
         self.evaluations = 0
@@ -127,12 +128,15 @@ class MapEngine:
             raise BudgetSpent
         values: list[FloatArray | None] = []
         moved: list[FloatArray | None] = []
-        for block, start, component in zip(self.problem.blocks, self.problem.values, components, strict=True):
+        for precision, start, component in zip(self.precisions, self.problem.values, components, strict=True):
             if component is None:
                 values.append(None)
                 moved.append(None)
                 continue
-            new = rounded_to(start + step * component, block.dtype)
+            new = component * step
+            new += start
+            if precision != "float64":
+                new = rounded_to(new, precision)
             moved.append(new - start)
             values.append(new)
         point, _ = self.problem.displaced(values, None)
@@ -141,12 +145,14 @@ class MapEngine:
         try:
             with np.errstate(all="ignore"):
                 change = self.outputs.vector(self.problem.cost(point), "function(point)") - self.base
+                finite = math.isfinite(change @ change) or bool(np.isfinite(change).all())  # squares may overflow
         except Exception as error:
             self.last_error = f"{type(error).__name__}: {error}"
-        if change is not None and not np.all(np.isfinite(change)):
-            row = int(np.flatnonzero(~np.isfinite(change))[0])
-            self.last_error = f"{self.outputs.name_of(row)} is not finite"
-            change = None
+        else:
+            if not finite:
+                row = int(np.flatnonzero(~np.isfinite(change))[0])
+                self.last_error = f"{self.outputs.name_of(row)} is not finite"
+                change = None
         return Moved(change, tuple(moved))
 
     def repeat(self) -> FloatArray | None:

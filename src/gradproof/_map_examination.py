@@ -139,10 +139,7 @@ class MapExamination:
     def _prepare(self) -> None:
         """Measure the claim's norms, choose scales and tolerances."""
         low, middle, high = self.claim.norms(self.settings.alpha)
-        bad = np.argwhere(~np.isfinite(middle))
-        if bad.size:
-            o, p = bad[0]
-            raise NonFiniteClaim(f"{self.outputs.blocks[o].name} × {self.problem.blocks[p].name}")
+        self.refuse_non_finite(middle)
         # What is chosen here depends on no cotangent that certifies.
         apart = self.claim.apart if isinstance(self.claim, VjpClaim) else middle
         plain = block_scales(self.problem, list(np.sqrt(np.sum(apart**2, axis=0))[:, None]))
@@ -169,6 +166,30 @@ class MapExamination:
         norms = np.sqrt(np.sum(relative**2, axis=0)).tolist()
         self.plain_scales = plain
         self.groups = group_blocks(plain, norms, [n == 0 for n in norms])
+
+    def refuse_non_finite(self, norms: FloatArray) -> None:
+        """Raise where a claim is not finite for some cotangent.
+
+        Raises
+        ------
+        NonFiniteClaim
+        """
+        if math.isfinite(norms.sum()):
+            return
+        for o, p in np.argwhere(~np.isfinite(norms)):
+            raise NonFiniteClaim(f"{self.outputs.blocks[o].name} × {self.problem.blocks[p].name}")
+
+    def refine(self) -> None:
+        """Know the claim's norms better, once, where what was known of them does not decide."""
+        better = self.claim.refine(self.settings.alpha)
+        if better is None:
+            return
+        low, middle, high = better
+        self.refuse_non_finite(middle)
+        for o, row in enumerate(self.pairs):
+            for p, pair in enumerate(row):
+                pair.low, pair.norm = max(pair.low, float(low[o, p])), float(middle[o, p])
+                pair.high = min(pair.high, float(high[o, p]))
 
     def first_tolerance(self, o: int, p: int) -> float:
         """Return the tolerance given, or the default of the lower of both precisions."""
@@ -209,16 +230,21 @@ class MapExamination:
     def _contracted_view(self) -> View:
         claim = self.claim
         assert isinstance(claim, VjpClaim)  # noqa: S101  # the only claim without columns
-        base, blocks = np.abs(self.engine.base), self.outputs.blocks
+        base = np.abs(self.engine.base)
+        parts = [
+            (block.rows, u, np.square(u) if u.size <= CHUNK else None, g)
+            for block, u, g in zip(self.outputs.blocks, claim.cotangents, claim.pulled, strict=True)
+        ]
 
         def view(moved: Moved, t: float) -> tuple[FloatArray, FloatArray]:
             del t
             change = moved.change
             assert change is not None  # noqa: S101  # failures are not viewed
-            size = np.maximum(base, np.abs(change))
+            size = np.abs(change)
+            np.maximum(base, size, out=size)
             seen = [
-                _contracted(u, g, change[block.rows], size[block.rows], moved.displacement)
-                for block, u, g in zip(blocks, claim.cotangents, claim.pulled, strict=True)
+                _contracted(u, squares, g, change[rows], size[rows], moved.displacement)
+                for rows, u, squares, g in parts
             ]
             if len(seen) == 1:
                 return seen[0]
@@ -451,6 +477,9 @@ class MapExamination:
                 self.share(evidence)
             if m == 0:
                 continue
+            if all(e.certified() for e in going):
+                return
+            self.refine()
             if all(e.settled() for e in going):
                 return
             self.raise_tolerances(going)
@@ -483,16 +512,21 @@ class MapExamination:
 
 
 def _contracted(
-    cotangents: FloatArray, pulled: list[FloatArray], change: FloatArray, size: FloatArray, displacement: Components
+    cotangents: FloatArray,
+    squares: FloatArray | None,
+    pulled: list[FloatArray],
+    change: FloatArray,
+    size: FloatArray,
+    displacement: Components,
 ) -> tuple[FloatArray, FloatArray]:
     """Return u·change − (Aᵀu)·displacement for each cotangent u, and the size of what was rounded."""
-    claimed: FloatArray | float = 0.0
+    claimed = np.zeros(len(cotangents))
     for each, part in zip(pulled, displacement, strict=True):
         if part is not None:
-            claimed = claimed + each @ part
-    if cotangents.size <= CHUNK:
-        scaled = cotangents * size
-        rounding = np.sqrt(np.einsum("km,km->k", scaled, scaled))
-    else:
+            claimed += each @ part
+    rounding = None
+    if squares is not None:
+        rounding = np.sqrt(squares @ (size * size))
+    if rounding is None or not math.isfinite(rounding.sum()):
         rounding = np.array([norm(u * size) for u in cotangents])
     return cotangents @ change - claimed, np.maximum(rounding, np.abs(claimed))

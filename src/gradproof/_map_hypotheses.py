@@ -58,6 +58,9 @@ class ScaledProducts:
         size = np.abs(self.factors)
         return low * size, norm * size, high * size
 
+    def refine(self, alpha: float) -> None:
+        """There is nothing more to ask."""
+
 
 class ScaledVjp(VjpClaim):
     """A VJP with a factor for each pair of output and parameter."""

@@ -155,10 +155,14 @@ class MatrixEvidence:
         """Say whether something is wrong among these pairs."""
         return self.lower() > math.hypot(*(p.possible(a) for p, a in zip(self.pairs, self.scales, strict=True)))
 
+    def certified(self) -> bool:
+        """Say whether every pair is."""
+        upper = self.upper()
+        return all(upper <= p.allowed(a) for p, a in zip(self.pairs, self.scales, strict=True))
+
     def settled(self) -> bool:
         """Say whether every pair is certified, or the whole is wrong."""
-        upper = self.upper()
-        return all(upper <= p.allowed(a) for p, a in zip(self.pairs, self.scales, strict=True)) or self.wrong()
+        return self.certified() or self.wrong()
 
     def hopeless(self, most: int) -> bool:
         """The noise is such that `most` lines would not certify, and nothing points to a mistake."""

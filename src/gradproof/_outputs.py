@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gradproof._containers import LONE_NAME, flatten
+from gradproof._containers import LONE_NAME, Named, flatten
 from gradproof._directions import FloatArray
 from gradproof._errors import NotDifferentiable, ShapeMismatch
 from gradproof._settings import UNIT_ROUNDOFF
@@ -110,6 +110,7 @@ class Outputs:
         self.blocks = tuple(blocks)
         self.size = start
         self._names = [block.name for block in blocks]
+        self._double = all(block.dtype in {"float64", HELD} for block in blocks)
         self._kept = [k for k, block in enumerate(blocks) if block.dtype != HELD]
         self._has_dtype = [hasattr(leaf, "dtype") and hasattr(leaf, "shape") for leaf in self._like]
 
@@ -160,14 +161,17 @@ class Outputs:
         ShapeMismatch, NotDifferentiable
             Where it does not have the structure, the shapes or the kind of numbers of the first answer.
         """
-        names, leaves, _ = flatten(value, what="answer", none_is_leaf=True)
-        if names == [LONE_NAME]:
-            names = [self._lone]
+        if type(value) is Named:
+            names, leaves = list(value), list(value.values())
+        else:
+            names, leaves, _ = flatten(value, what="answer", none_is_leaf=True)
+            if names == [LONE_NAME]:
+                names = [self._lone]
         if names != self._names:
             leaves = self._in_order(names, leaves, where)
+        if len(self._kept) == 1:
+            return self._part(self._kept[0], leaves[self._kept[0]], where)  # it is a copy already
         parts = [self._part(k, leaves[k], where) for k in self._kept]
-        if len(parts) == 1:
-            return parts[0]  # it is a copy already
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _in_order(self, names: list[str], leaves: list[Any], where: str) -> list[Any]:
@@ -246,7 +250,9 @@ class Outputs:
         return leaf if layout == "C" else adapter.laid_out(leaf, layout)
 
     def rounded(self, vector: FloatArray) -> FloatArray:
-        """Return a vector as it arrives in the outputs' precisions."""
+        """Return a vector as it arrives in the outputs' precisions: itself, where they are all double."""
+        if self._double:
+            return vector
         result = np.array(vector)
         for block in self.blocks:
             if block.dtype not in {"float64", HELD}:

@@ -105,6 +105,7 @@ class Problem:
         chosen = [k for k in choose(names, only, exclude) if 0 not in getattr(leaves[k], "shape", ())]
         self.adapter: Adapter = adapter_for([(names[k], leaves[k]) for k in chosen])
         self.selected = tuple(chosen)
+        self._position_of = {k: i for i, k in enumerate(chosen)}
         self.all_blocks = tuple(
             describe_block(name, leaf, self.adapter)
             if k in set(chosen)
@@ -155,23 +156,26 @@ class Problem:
         float
             ⟨g, θ_t − θ⟩ in float64, for the θ_t that was representable in the blocks' own precision; 0 without a claim.
         """
-        leaves: list[Any] = [None] * len(self._leaves)
-        position_of = {k: i for i, k in enumerate(self.selected)}
+        leaves: list[Any] = []
         total = 0.0
         for k, leaf in enumerate(self._leaves):
-            i = position_of.get(k)
+            i = self._position_of.get(k)
             new = None if i is None else values[i]
             if i is None or new is None:
-                leaves[k] = self._copied(k, leaf)
+                leaves.append(self._copied(k, leaf))
                 continue
             values[i] = None
-            old, exact = self.values[i], self.all_blocks[k].dtype == "float64"
+            exact = self.all_blocks[k].dtype == "float64"
+            if exact and claimed is None:
+                leaves.append(self.adapter.from_flat(new, leaf))
+                continue
             with np.errstate(all="ignore"):  # what is too long for the block's precision is infinite, and fails as such
-                leaves[k] = self.adapter.from_flat(new, leaf)
+                leaves.append(self.adapter.from_flat(new, leaf))
                 if claimed is not None:
                     if not exact:
                         new = None  # its memory is free before the rounded values take theirs
-                    total += _change(claimed[i], self.adapter.flat_view(leaves[k]) if new is None else new, old)
+                    there = self.adapter.flat_view(leaves[k]) if new is None else new
+                    total += _change(claimed[i], there, self.values[i])
         return self._treespec.unflatten(leaves), total
 
     def lost(self, components: Sequence[FloatArray | None], step: float) -> str:
@@ -230,7 +234,7 @@ class Problem:
         for k, old, component in zip(self.selected, self.values, components, strict=True):
             if component is None:
                 continue
-            length = float(np.linalg.norm(component))
+            length = math.sqrt(float(component @ component))
             if length > 0:
                 spacing = 2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * _norm_where(old, component)
                 result = max(result, spacing / math.sqrt(12) / (REPRESENTED * length))
@@ -368,6 +372,10 @@ def _change(claimed: FloatArray, new: FloatArray, old: FloatArray) -> float:
 
 def _norm_where(values: FloatArray, chosen: FloatArray) -> float:
     """Return the norm of the values where the other array is not zero, without a vector for them."""
+    if values.size <= CHUNK:
+        kept = values[chosen != 0]
+        square = float(kept @ kept)
+        return math.sqrt(square) if 0 < square < math.inf else float(np.linalg.norm(kept))
     parts = (slice(start, start + CHUNK) for start in range(0, values.size, CHUNK))
     return math.hypot(*(float(np.linalg.norm(values[part][chosen[part] != 0])) for part in parts))
 

@@ -186,11 +186,11 @@ class StepSearch:
         value = self.line([-3 * table.step, place, 3 * table.step])[1]
         weights = interpolation_weights()
         expected = float(weights @ table.values)
-        slope = table.derivatives()[0]
+        slope = table.derivatives[0]
         expected += slope * (place - BETWEEN * table.step)
         noise, _ = self.pool.level(table.reading.floor)
         rounding = 4 * self.line.unit_roundoff * self.sensitivity(table)
-        allowed = 12 * noise + rounding + 4 * table.step * table.truncation()
+        allowed = 12 * noise + rounding + 4 * table.step * table.truncation
         return not within(value - expected, max(allowed, 0.1 * table.reading.suspicious))
 
     def after_failure(self, step: float) -> float:
@@ -271,7 +271,7 @@ class StepSearch:
             self.too_long = min(self.too_long, table.step)
             return self.back_off(table)
         for other in [other for other in self.good if other.step > table.step and self.contradict(other, table)]:
-            distance = abs(other.derivatives()[0] - table.derivatives()[0]) * table.step
+            distance = abs(other.derivatives[0] - table.derivatives[0]) * table.step
             if distance <= 10 * self.line.parameter_roundoff * (self.line.magnitude(0.0) + self.sensitivity(table)):
                 # Rounding of the arguments, regular enough to hide from the differences.
                 self.pool.extra = max(self.pool.extra, distance)
@@ -292,24 +292,24 @@ class StepSearch:
 
     def will_do(self, table: Table) -> bool:
         """Say whether more lines at this step cost less than a search, among kinks, for a better one."""
-        small = self.spread(table) <= CHEAPER * self.target and table.truncation() <= self.target
+        small = self.spread(table) <= CHEAPER * self.target and table.truncation <= self.target
         return small and bool(self.suspects) and not table.reading.stuck
 
     def contradicts_for_good(self, table: Table, shorter: list[Table]) -> bool:
         """Say whether a longer step contradicts shorter ones by more than the rounding of the arguments."""
         for other in shorter:
             if self.contradict(table, other):
-                distance = abs(other.derivatives()[0] - table.derivatives()[0]) * other.step
+                distance = abs(other.derivatives[0] - table.derivatives[0]) * other.step
                 if distance > 10 * self.line.parameter_roundoff * (self.line.magnitude(0.0) + self.sensitivity(other)):
                     return True
         return False
 
     def contradict(self, one: Table, two: Table) -> bool:
-        return not within(one.derivatives()[0] - two.derivatives()[0], self.bar(one) + self.bar(two))
+        return not within(one.derivatives[0] - two.derivatives[0], self.bar(one) + self.bar(two))
 
     def sensitivity(self, table: Table) -> float:
         """Change of the cost over the parameters' scale: u times this is what rounding the arguments may cost."""
-        return abs(table.derivatives()[0]) * self.scale
+        return abs(table.derivatives[0]) * self.scale
 
     def after_suspect(self, table: Table) -> float:
         """Tell whether a plateau far above rounding is noise, a kink, or a step that is far too long."""
@@ -357,7 +357,7 @@ class StepSearch:
         if reading.falls:
             self.too_long = min(self.too_long, table.step)
             noise, _ = self.pool.level(reading.floor)
-            if table.truncation() <= table.amplification * noise / table.step:
+            if table.truncation <= table.amplification * noise / table.step:
                 return 0.0
             end = reading.coefficients[-1]
             factor = (3 * noise / end) ** (1 / 6) if end > 0 else math.inf
@@ -391,7 +391,7 @@ class StepSearch:
     def try_one_side(self) -> None:
         """At the edge of the domain a one-sided formula may know more than a short two-sided one."""
         best = min((self.bar(table) for table in self.good), default=math.inf)
-        size = max((abs(table.derivatives()[0]) for table in self.good), default=0.0)
+        size = max((abs(table.derivatives[0]) for table in self.good), default=0.0)
         if best <= max(self.target, 1e-9 * size) or self.line.evaluations + POINTS - 1 > self.limit + POINTS:
             return
         table = self.look_aside(max(self.first_step / 2, self.floor), self.open_side)
@@ -410,8 +410,8 @@ class StepSearch:
     def bar(self, table: Table) -> float:
         """Half-width of a table's derivative."""
         degrees = self.pool.level(table.reading.floor)[1]
-        rounding = 4 * self.line.unit_roundoff * abs(table.derivatives()[0])
-        return table.truncation() + student_quantile(degrees, self.alpha) * self.spread(table) + rounding
+        rounding = 4 * self.line.unit_roundoff * abs(table.derivatives[0])
+        return table.truncation + student_quantile(degrees, self.alpha) * self.spread(table) + rounding
 
     def conclude(self) -> Estimate:
         if self.kinked:
@@ -424,7 +424,7 @@ class StepSearch:
             if rivals and min(t.step for t in rivals) < best.step:
                 best = min(rivals, key=lambda table: table.step)
                 bar = self.bar(best)
-            bar = max([bar, *(abs(t.derivatives()[0] - best.derivatives()[0]) for t in rivals)])
+            bar = max([bar, *(abs(t.derivatives[0] - best.derivatives[0]) for t in rivals)])
             return self.estimate(best, bar, trusted=not rivals)
         if not self.suspects:
             return self.nothing()
@@ -432,8 +432,8 @@ class StepSearch:
         if near is not None:
             return self.at_kink(near)
         best = min(self.suspects, key=lambda table: table.step)
-        others = [d for t in self.suspects[-2:] for d in t.derivatives()]
-        bar = max([self.bar(best), *(3 * abs(best.derivatives()[0] - d) for d in others)])
+        others = [d for t in self.suspects[-2:] for d in t.derivatives]
+        bar = max([self.bar(best), *(3 * abs(best.derivatives[0] - d) for d in others)])
         return self.estimate(best, bar, trusted=False)
 
     def kink_beside_point(self) -> Table | None:
@@ -450,8 +450,8 @@ class StepSearch:
     def estimate(self, table: Table, bar: float, *, trusted: bool = True) -> Estimate:
         side = {0: "central", 1: "forward", -1: "backward"}[table.side]
         return Estimate(
-            value=table.derivatives()[0],
-            truncation_error=table.truncation(),
+            value=table.derivatives[0],
+            truncation_error=table.truncation,
             roundoff_error=self.spread(table),
             error_bar=bar,
             degrees_of_freedom=self.pool.level(table.reading.floor)[1],

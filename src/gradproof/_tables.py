@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -70,7 +71,7 @@ class Line(Protocol):
         """Evaluate at t = 0 once more; return the absolute change, 0 for a deterministic cost."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """Seven equally spaced values about 0 (side 0), or on one side of it (side ±1)."""
 
@@ -80,8 +81,9 @@ class Table:
     reading: Reading
     side: int = 0
 
+    @cached_property
     def derivatives(self) -> tuple[float, float, float]:
-        """Return the three formulas' derivatives, best first."""
+        """The three formulas' derivatives, best first."""
         formulas = CENTRAL if self.side == 0 else FORWARD
         sign = self.side or 1
         best, next_, third = (formulas @ self.values).tolist()
@@ -92,8 +94,9 @@ class Table:
         """Standard deviation of the best formula's error, over noise/step."""
         return AMPLIFICATION[0 if self.side == 0 else 1]
 
+    @cached_property
     def truncation(self) -> float:
-        """Bound the best formula's truncation error, h⁶φ⁽⁷⁾/140 in the middle and h⁶φ⁽⁷⁾/7 at the end.
+        """Bound on the best formula's truncation error, h⁶φ⁽⁷⁾/140 in the middle and h⁶φ⁽⁷⁾/7 at the end.
 
         Nothing where the noise hides the fifth degree. Otherwise h⁷φ⁽⁷⁾ is taken as h⁵φ⁽⁵⁾ times the slowest fall
         over two degrees that is seen, times thirty; where they hardly fall, ten times the last correction is allowed.
@@ -106,7 +109,7 @@ class Table:
         pairs = [(d[1], d[3]), (d[2], d[4])] + ([(d[3], d[5])] if plateau == POINTS else [])
         rate = max((late / early for early, late in pairs if early > 0), default=1.0)
         if rate > SLOW:
-            best, next_, _ = self.derivatives()
+            best, next_, _ = self.derivatives
             return 10 * abs(best - next_)
         fifth = max(d[4], math.sqrt(d[3] * d[5]))
         return 30 * rate * fifth / self.step / (140 if self.side == 0 else 7)

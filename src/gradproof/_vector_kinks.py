@@ -43,7 +43,7 @@ def has_kink(line: VectorLine, k: int, roundoff: float) -> bool:
                 return False
         # One more, shorter step: at the longest of these, kinks beside the point may have been crossed.
         shorter = shorten_mantissa(steps[0] / 8) if steps else 0.0
-        if shorter < REPRESENTED * line.engine.problem.shortest(line.components) or len(steps) == 1:
+        if shorter < REPRESENTED * line.shortest or len(steps) == 1:
             return False
         for t in sorted((t * shorter for t in CENTRAL), key=abs, reverse=True):
             if shorter == 0 or line.at(t) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -36,6 +37,11 @@ class VectorLine:
         self.view = view
         self.raw: dict[float, Moved] = {}
         self.seen: dict[float, tuple[FloatArray, FloatArray] | None] = {}
+
+    @cached_property
+    def shortest(self) -> float:
+        """Shortest t for which θ + t v is represented in the parameters' precision."""
+        return self.engine.problem.shortest(self.components)
 
     def at(self, t: float) -> tuple[FloatArray, FloatArray] | None:
         """Return the discrepancies at t and their roundings; None where the function failed."""
@@ -73,7 +79,7 @@ class Projection:
     @property
     def shortest(self) -> float:
         """Shortest t for which θ + t v is represented in the parameters' precision."""
-        return self.line.engine.problem.shortest(self.line.components)
+        return self.line.shortest
 
     @property
     def granularity(self) -> float:

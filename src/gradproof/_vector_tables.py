@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -176,23 +176,23 @@ def read_line(
         found[k] = at
     seven = [found[k] for k in formula.multiples]
     values = np.array([at[0] for at in seven])
-    rounding = np.max([at[1] for at in seven], axis=0)
+    rounding = np.array([at[1] for at in seven]).max(axis=0)
     derivative, next_ = formula.weights @ values
     derivative /= step
     correction = np.abs(derivative - next_ / step)
     coefficients = np.abs(formula.polynomials @ values)
-    blocks = [
-        _read_block(own, known, roundoff, coefficients, derivative, correction, rounding, step, side)
-        for own, known in zip(rows, noise, strict=True)
-    ]
     farthest = formula.farthest_first[0] * step
     change = line.raw[farthest].change
     assert change is not None  # noqa: S101  # it was read
     slopes = [norm(change[block.rows]) / abs(farthest) for block in line.engine.outputs.blocks]
+    blocks = [
+        _read_block(own, known, slope, roundoff, coefficients, derivative, correction, rounding, step, side)
+        for own, known, slope in zip(rows, noise, slopes, strict=True)
+    ]
     return LineReading(
         derivative,
-        np.concatenate([bars for _, bars in blocks]),
-        tuple(replace(block, sensitivity=slope) for (block, _), slope in zip(blocks, slopes, strict=True)),
+        blocks[0][1] if len(blocks) == 1 else np.concatenate([bars for _, bars in blocks]),
+        tuple(block for block, _ in blocks),
         (Form(tuple(k * step for k in formula.multiples), tuple(w / step for w in formula.weights[0].tolist())),)
         * len(rows),
         step,
@@ -204,6 +204,7 @@ def read_line(
 def _read_block(
     rows: slice,
     known: BlockNoise,
+    slope: float,
     roundoff: float,
     coefficients: FloatArray,
     derivative: FloatArray,
@@ -215,10 +216,11 @@ def _read_block(
     own, corrections = coefficients[:, rows], correction[rows]
     floors = 0.5 * roundoff * rounding[rows]
     floor = norm(floors)
-    energies = np.sqrt(np.einsum("kp,kp->k", own, own)).tolist()
+    squares = own * own
+    energies = np.sqrt(squares.sum(axis=1)).tolist()
     start, shown, degrees = plateau(energies, floor)
     # Components of like noise each bring degrees of freedom of their own.
-    late = own[3:] * own[3:]
+    late = squares[3:]
     last = late.sum(axis=0)
     total_last = float(last.sum())
     shares = last / total_last if total_last > 0 else last
@@ -241,7 +243,7 @@ def _read_block(
         single = np.maximum(single, np.sqrt(seen.sum(axis=0) / len(seen)))
     cut = np.maximum(own[4], own[5]) > STANDS_OUT * np.maximum(floors, share)
     bars = np.where(cut, 10 * corrections, 0.0) + (10 * amplification / step) * single + max(truncation, 0.0)
-    return BlockReading(norm(derivative[rows]), truncation, spread, total, shown, degrees), bars
+    return BlockReading(norm(derivative[rows]), truncation, spread, total, shown, degrees, slope), bars
 
 
 def plateau(energies: Sequence[float], floor: float) -> tuple[int, float, float]:

@@ -115,18 +115,15 @@ class Graph:
         Outputs whose cotangent is zero are left out, as a cost that does not use them leaves them out: backward passes
         go wrong there, too.
         """
-        pairs = list(zip(self.outputs, cotangents.values(), strict=True))
-        if len(pairs) > 1:
-            pairs = [pair for pair in pairs if bool(pair[1].any())] or pairs
-        products = torch.autograd.grad(
-            [output for output, _ in pairs],
-            self.leaves,
-            grad_outputs=[cotangent for _, cotangent in pairs],
-            retain_graph=True,
-            allow_unused=True,
-        )
+        outputs, given = self.outputs, list(cotangents.values())
+        if len(outputs) > 1:
+            used = [k for k, cotangent in enumerate(given) if bool(cotangent.any())]
+            if used:
+                outputs, given = [outputs[k] for k in used], [given[k] for k in used]
+        products = torch.autograd.grad(outputs, self.leaves, grad_outputs=given, retain_graph=True, allow_unused=True)
         self._asked = True
-        self._reached |= {name for name, product in zip(self.names, products, strict=True) if product is not None}
+        if len(self._reached) < len(self.names):
+            self._reached |= {name for name, product in zip(self.names, products, strict=True) if product is not None}
         return Named(
             {
                 name: torch.zeros_like(leaf) if product is None else _dense(product)

@@ -32,10 +32,10 @@ class Evaluator:
         values = list(point.values())
         if self.graph.written:
             values = [ADAPTER.copy(value) for value in values]
-        if not self.compared:
-            self.compared = True
-            return self.first(values)
-        return self.once(values)
+        if self.compared:
+            return self.once(values)
+        self.compared = True
+        return self.first(values)
 
     def once(self, values: Sequence[Any]) -> Named:
         """Evaluate."""

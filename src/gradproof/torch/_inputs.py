@@ -46,10 +46,16 @@ class Inputs:
             _refuse_foreign(names[k], leaf)
         self.point = Named({names[k]: leaves[k].detach() for k in self._checked})
         self._constants = [k for k, leaf in enumerate(leaves) if k not in self._checked]
+        # Every argument is one tensor, and all of them are checked.
+        self._plain = len(arguments) == len(self._checked) and all(
+            argument is leaf for argument, leaf in zip(arguments, leaves, strict=False)
+        )
         self.notes = _notes(names, leaves, self._checked)
 
     def call(self, function: Callable[..., Any], values: Sequence[Any]) -> Any:
         """Call the function with these values of what is checked; constants are copies of their own."""
+        if self._plain:
+            return function(*values)
         leaves = list(self._leaves)
         for k in self._constants:
             if isinstance(leaves[k], torch.Tensor):
