@@ -278,8 +278,10 @@ class LineReader:
             return reading if fits and not surprising else None
         previous = tried[-1]
         longer = previous.blocks[k]
-        floor = 0.5 * self.roundoff * norm(reading.rounding[self.rows[k]])
-        if longer.noise > STANDS_OUT * block.noise > STANDS_OUT**2 * floor:
+        floor, longer_floor = (0.5 * self.roundoff * norm(r.rounding[self.rows[k]]) for r in (reading, previous))
+        # Rounding itself falls where the function is zero at the point.
+        fall = max(longer_floor / floor, 1.0) if floor > 0 else 1.0
+        if longer.noise > STANDS_OUT * fall * block.noise and block.noise > STANDS_OUT * floor:
             return None  # what falls with the step is no noise
         if not self.agree(k, previous, reading):
             return None

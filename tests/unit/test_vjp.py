@@ -598,3 +598,19 @@ def test_a_vjp_that_is_not_finite_for_some_cotangents_is_wrong():
     report = gradproof.check_vjp(both, vjp, np.linspace(0.1, 1, 20), seed=1, strategy="certificate")
     assert report.verdict is Verdict.WRONG
     assert Cause.NON_FINITE in {d.cause for d in report.diagnoses}
+
+
+@pytest.mark.parametrize("strategy", ["certificate", "auto"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_function_that_is_zero_at_the_point_is_no_noisier_for_it(dtype, strategy, rng):
+    # Its rounding falls with the step then, as noise never does.
+    W = rng.standard_normal((4, 3)).astype(dtype)
+    for seed in range(10):
+        options = {"seed": seed, "strategy": strategy}
+        for point in (np.zeros(3, dtype), np.array([0, 1, 0], dtype)):
+            right = gradproof.check_vjp(lambda x: W @ x, lambda x, u: W.T @ u, point, **options)
+            minus = gradproof.check_vjp(lambda x: W @ x, lambda x, u: -(W.T @ u), point, **options)
+            assert (right.verdict, minus.verdict) == (Verdict.CORRECT, Verdict.WRONG)
+    lone = gradproof.check_vjp(lambda x: 1.0 * x, lambda x, u: -u, np.zeros(1), seed=1, strategy=strategy)
+    assert lone.verdict is Verdict.WRONG
+    assert lone.diagnoses[0].cause is Cause.SIGN
