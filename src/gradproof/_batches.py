@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,15 @@ Rows = Callable[[FloatArray], FloatArray | None]
 """From a block's flat values at K points, shape (K, size), to what is evaluated there, shape (K, …); None where it fails."""
 
 FEWEST: Final = 64
-"""Points from which on a batch is worth its overhead, which a framework pays for each function and each width."""
+"""Points from which on a batch is worth its overhead, which a framework pays for each function and each width: where
+its adapter has no `least_batch`."""
 FIRST: Final = 32
 """Points of the first batch: few, since it is on trial, and shows how much memory the cost takes for each."""
 EXTRA: Final = 8
 """Evaluations that batches may take beside two of θ for each: those of the trial, and what narrow ones come to."""
 GROWTH: Final = 8
 """Most by which a batch is wider than the one before: what memory was free before the first hides what it took."""
-BATCH_BYTES: Final = 4 * 2**20
+BATCH_BYTES: Final = 8 * 2**20
 """Displaced values of one batch, but for large blocks: they stay in cache, and their memory is used again instead of
 being fetched anew."""
 MEMORY_BYTES: Final = 128 * 2**20
@@ -59,7 +60,8 @@ class Batches:
         self.width = FIRST
         bytes_each = 8 * (start.size + answers)
         self.limit = max(min(max(BATCH_BYTES // bytes_each, FIRST), MEMORY_BYTES // bytes_each), 1)
-        self.rows: FloatArray = np.empty((0, start.size))
+        self.rows: FloatArray = np.empty((self.limit + 1, start.size))
+        self.filled = 0
 
     @staticmethod
     def reserve(points: int) -> float:
@@ -102,8 +104,8 @@ class Batches:
             Which coordinate each point has displaced, and its value there, shape (n,): as many as `parts` yielded.
         """
         points = self.width + 1
-        if len(self.rows) < points:
-            self.rows = np.tile(self.start, (points, 1))
+        self.rows[self.filled : points] = self.start
+        self.filled = max(self.filled, points)
         rows, which = self.rows[:points], np.arange(1, coordinates.size + 1)
         rows[which, coordinates] = moved
         values = self.evaluate_rows(rows)
@@ -111,6 +113,11 @@ class Batches:
         if values is None or not np.array_equal(rows[0], self.start):  # the cost has written into it
             return None
         return values[which], values[0]
+
+
+def least_batch(adapter: Any) -> int:
+    """Return how many points are worth a batch in the adapter's framework."""
+    return int(getattr(adapter, "least_batch", FEWEST))
 
 
 def same_base(off: float, rounding: float, noise: float) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from gradproof._batches import FEWEST, Batches, IntArray, same_base, same_change
+from gradproof._batches import Batches, IntArray, least_batch, same_base, same_change
 from gradproof._directions import Coordinate, FloatArray
 from gradproof._engine import BudgetSpent, Displacement, Engine
 from gradproof._problem import REPRESENTED
@@ -87,7 +87,7 @@ class CoordinateLines:
             Before the first of them, where not all fit into the budget.
         """
         problem, engine, width = self.engine.problem, self.engine, steps.shape[1]
-        function = engine.vectorized(self.block) if steps.size >= FEWEST else None
+        function = engine.vectorized(self.block) if steps.size >= least_batch(problem.adapter) else None
         if function is None:
             return None
         coordinates = np.repeat(self.indices, width)

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gradproof._noise import FAR_ABOVE_ROUNDING, Pool
+from gradproof._noise import FAR_ABOVE_ROUNDING, STANDS_OUT, Pool
 from gradproof._results import Estimate
 from gradproof._statistics import student_quantile, within
 from gradproof._stepping import DISPLAY_ALPHA, ENOUGH_DEGREES, FIRST_STEP, StepSearch
@@ -116,8 +116,10 @@ def first_line(
     ratio = min(0.6 * (7.1 * noise / fifth) ** 0.2, 1.5) if fifth > 0 else 1.5
     step = shorten_mantissa(ratio * table.step)
     truncation = 3 * ratio**5 * fifth / 30 / step
-    d = table.reading.derivatives()
-    falls = [late / early for early, late in ((d[1], d[3]), (d[2], d[4])) if early > 0]
+    d, c = table.reading.derivatives(), table.reading.coefficients
+    # By what stands out from the noise, if anything does: two numbers that are both noise do not fall.
+    clear = [k for k in (1, 2) if c[k] > STANDS_OUT * noise]
+    falls = [d[k + 2] / d[k] for k in clear or (1, 2) if d[k] > 0]
     rate = min(max(falls, default=0.0), 1.0) * ratio**2
     return estimate, Calibration(step, truncation, fourth * ratio**4, rate)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradproof._batches import FEWEST, Batches, IntArray, same_base, same_change
+from gradproof._batches import Batches, IntArray, least_batch, same_base, same_change
 from gradproof._containers import flatten
 from gradproof._directions import Coordinate, FloatArray
 from gradproof._engine import BudgetSpent
@@ -68,7 +68,7 @@ class MapBatches:
             live = np.flatnonzero(np.abs(moved - start - wanted) <= REPRESENTED * np.abs(wanted))
         if self.refused or engine.evaluations + live.size + Batches.reserve(live.size) > engine.budget:
             return None
-        few = live.size < FEWEST
+        few = live.size < least_batch(problem.adapter)
         function = None if few else self._vectorized(block)
         if function is None and not (few and self.believed):
             return None

@@ -22,7 +22,7 @@ from gradproof._noise import norm
 from gradproof._results import Diagnosis, Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
-from gradproof._study import NEGLIGIBLE, ROUNDED
+from gradproof._study import NEARBY, NEGLIGIBLE, ROUNDED
 from gradproof._vector_lines import VectorLine, View
 from gradproof._vector_tables import LineReading
 
@@ -272,7 +272,7 @@ class MapExamination:
         self.lines += 1
         changes = {t: line.raw[t].change for form in reading.forms for t in form.steps}
         if any(pair.zero for row in self.pairs for pair in row):
-            self.anchor(changes)
+            self.anchor(line, changes)
         found = Measured(components, reading, lambda: self.whole(changes, reading))
         if self.outputs.size > CHUNK:
             whole = found.whole
@@ -293,16 +293,26 @@ class MapExamination:
         reading, _ = self.reader.first(line, sizes, 2 * tolerance * 2 / 1.4e3, partial=True)
         return reading
 
-    def anchor(self, changes: Mapping[float, FloatArray | None]) -> None:
+    def anchor(self, line: VectorLine, changes: Mapping[float, FloatArray | None]) -> None:
         """Learn by how much each output changes at all, per unit of t: what a claim of zero is judged by.
 
-        At the steps of the reading only: at much shorter ones rounding would pass for change.
+        At the steps of the reading, or of the search where those are too long: at much shorter ones rounding would pass
+        for change.
         """
-        for t, change in changes.items():
-            if change is not None and t != 0:
-                each = [float(np.linalg.norm(change[b.rows])) for b in self.outputs.blocks]
-                self.changes = [max(pair) for pair in zip(self.changes, each, strict=True)]
+        steps = [t for t, change in changes.items() if t != 0 and change is not None]
+        near = [t for t in steps if abs(t) <= NEARBY]
+        if not near:
+            looked_at = [t for t, moved in line.raw.items() if 0 < abs(t) <= NEARBY and moved.change is not None]
+            reach = max(map(abs, looked_at)) if looked_at else min(map(abs, steps))
+            near = [t for t in looked_at or steps if abs(t) == reach]
+        for t in {*steps, *near}:
+            change = line.raw[t].change
+            assert change is not None  # noqa: S101  # they were chosen for it
+            each = [float(np.linalg.norm(change[b.rows])) for b in self.outputs.blocks]
+            if t in near:
                 self.sizes = np.maximum(self.sizes, np.array(each) / abs(t))
+            if t in changes:
+                self.changes = [max(pair) for pair in zip(self.changes, each, strict=True)]
 
     def whole(self, changes: Mapping[float, FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
         """Return R v with its bars where whole vectors are seen, else J v with bars: all rows."""

@@ -52,15 +52,6 @@ def worst_of(parts: Sequence[tuple[str, Report]], verb: str, notes: Sequence[str
     )
 
 
-def after_lines(lines: Report, single: Report) -> Report:
-    """Return the report on single coordinates, with what the lines before it took and noted."""
-    return replace(
-        single,
-        evaluations=lines.evaluations + single.evaluations,
-        notes=tuple(dict.fromkeys([*lines.notes, *single.notes])),
-    )
-
-
 def of_output(report: Report, output: str) -> Report:
     """Return the report of a cost with its blocks named as those of a function's outputs are: "output × parameter"."""
     full = {block.name: f"{output} × {block.name}" for block in report.blocks}

@@ -36,6 +36,7 @@ from gradproof._settings import (
     Settings,
 )
 from gradproof._statistics import student_quantile
+from gradproof._stepping import FIRST_STEP
 
 NEGLIGIBLE: Final = 0.75
 """A block whose claim changes the cost by less than u^0.75 of what the others do counts as zero."""
@@ -44,6 +45,9 @@ ROUNDED: Final = 30.0
 thousand of them. Changes that excuse a claim of zero must be smaller."""
 HIDDEN: Final = 100.0
 """Spreads of a line that a gradient of zero may be off by: few lines prove no less, and more would certify what is wrong."""
+NEARBY: Final = 3.3 * FIRST_STEP
+"""Reach, in units of the parameters' scale, over which it counts how much a cost changes: that of a first look. Further
+out a curvature that says nothing of the slope may be all that is seen, and would excuse any claim of zero."""
 
 
 @dataclass(slots=True)
@@ -209,8 +213,9 @@ class Study:
 
         Where the cost hardly moves, what its rounding hides is the least that can be asked.
         """
-        spread = max((abs(e.value - self.base) for e in line.known.values() if not e.error), default=0.0)
-        reach = max(abs(t) for t in line.known)
+        reach = max((abs(t) for t in line.known if abs(t) <= NEARBY), default=min(map(abs, line.known)))
+        seen = [e for t, e in line.known.items() if abs(t) <= reach and not e.error]
+        spread = max((abs(e.value - self.base) for e in seen), default=0.0)
         roundoff = UNIT_ROUNDOFF[self.engine.precision]
         # A step in half precision crosses the cost's curvature, which passes for noise there: that excuses nothing.
         excused = roundoff < HALF and math.isfinite(estimate.value)

@@ -93,3 +93,48 @@ def test_a_claim_of_rounding_for_a_cost_that_is_not_constant_is_wrong(check, siz
 
     arguments = (cost, x, total_gradient) if check is check_gradient else (cost, total_gradient, x)
     assert check(*arguments, seed=1).verdict is Verdict.WRONG
+
+
+def rosenbrock(x):
+    return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+
+@pytest.mark.parametrize("strategy", ["certificate", "auto", "coordinates"])
+@pytest.mark.parametrize(
+    "cost",
+    [
+        rosenbrock,
+        lambda x: (x + 100 * x**4).sum(),
+        lambda x: (x + 1e9 * x**4).sum(),
+        lambda x: (x + 1e3 * x**3).sum(),
+        lambda x: np.exp(50 * x).sum(),
+        lambda x: 1e3 + np.sinh(5 * x).sum(),
+    ],
+)
+def test_what_a_cost_does_far_away_excuses_no_claim_of_zero(cost, strategy):
+    # Polynomials are read exactly however long the step is, and grow there.
+    for seed in range(12):
+        report = check_gradient(cost, np.zeros(6), np.zeros(6), seed=seed, strategy=strategy)
+        assert report.verdict is Verdict.WRONG
+        vector = check_vjp(
+            lambda x: np.atleast_1d(cost(x)), lambda x, u: 0 * x, np.zeros(6), seed=seed, strategy=strategy
+        )
+        assert vector.verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize("strategy", ["certificate", "auto"])
+@pytest.mark.parametrize(
+    "cost",
+    [
+        lambda x: (x**2).sum(),
+        lambda x: (x**3).sum(),
+        lambda x: (x**4).sum(),
+        lambda x: 1e3 + (x**2).sum(),
+        lambda x: np.cosh(5 * x).sum(),
+        lambda x: np.exp(-50 * x**2).sum(),
+    ],
+)
+def test_a_gradient_of_zero_where_a_cost_curves_is_right(cost, strategy):
+    for seed in range(12):
+        report = check_gradient(cost, np.zeros(6), np.zeros(6), seed=seed, strategy=strategy)
+        assert report.verdict is Verdict.CORRECT

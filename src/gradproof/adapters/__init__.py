@@ -20,6 +20,8 @@ class Adapter(Protocol):
     """What a framework must answer about its arrays."""
 
     name: str
+    least_batch: int
+    """Points from which on a call of `vectorized` is worth setting up."""
 
     def describe(self, leaf: Any) -> tuple[tuple[int, ...], str]:
         """Return the leaf's shape and the name of its dtype ("float32").

@@ -21,6 +21,7 @@ class JaxAdapter:
     """The adapter of JAX: values on any device; numbers that yield to other precisions (weak types) stay so."""
 
     name = "jax"
+    least_batch = 64
 
     def describe(self, leaf: Any) -> tuple[tuple[int, ...], str]:
         """Return shape and dtype; tracers, keys and what is not floating-point are refused."""

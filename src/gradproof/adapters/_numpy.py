@@ -19,6 +19,7 @@ class NumpyAdapter:
     """The adapter of NumPy and of plain Python."""
 
     name = "numpy"
+    least_batch = 64
 
     def describe(self, leaf: Any) -> tuple[tuple[int, ...], str]:
         """Return shape and dtype; a Python or NumPy integer number is promoted to float64, an integer array is not."""

@@ -25,6 +25,7 @@ class TorchAdapter:
     """The adapter of PyTorch: values on any device, with or without a gradient; subclasses of tensors as tensors."""
 
     name = "torch"
+    least_batch = 32
 
     def describe(self, leaf: Any) -> tuple[tuple[int, ...], str]:
         """Return shape and dtype; sparse and quantised tensors are refused."""

@@ -16,7 +16,7 @@ from gradproof._check_maps import MapCheck, make_task
 from gradproof._containers import Named
 from gradproof._errors import CostRaised, UsageError
 from gradproof._events import Observer
-from gradproof._modes import LABELS, Mode, after_lines, check_modes, worst_of
+from gradproof._modes import LABELS, Mode, check_modes, worst_of
 from gradproof._results import Report, Verdict
 from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
 from gradproof.jax._arguments import Arguments
@@ -261,12 +261,12 @@ class _Check:
         call = claim.where if isinstance(claim, Derivative) else ""
         every = mode == "rev" and self.options["strategy"] == "coordinates" and returns_one_number(evaluator)
         options = {**self.options, "strategy": "certificate"} if every else self.options
+
+        def single() -> Report:
+            return report_of_coordinates(evaluator, claim, point, self.options)
+
         try:
-            report = MapCheck(make_task(verb, evaluator, claim, point, options, call=call)).run()
-            if not every or report.verdict is Verdict.WRONG:
-                return report
-            # One number is what single coordinates are measured best of; the lines have tested the product itself.
-            single = report_of_coordinates(evaluator, claim, point, self.options)
+            return MapCheck(make_task(verb, evaluator, claim, point, options, call=call)).run(single if every else None)
         except CostRaised as error:
             if isinstance(error.__cause__, jax.errors.UnexpectedTracerError):
                 raise UsageError(
@@ -276,7 +276,6 @@ class _Check:
                     remedy="Look for an assignment to a global, an attribute or a list outside f, and return the value instead",
                 ) from error.__cause__
             raise
-        return after_lines(report, single)
 
     def with_values_compared(self, report: Report, derivative: Derivative, evaluator: Evaluator) -> Report:
         """Call it wrong where the value that is differentiated is not the function's."""

@@ -17,9 +17,9 @@ from gradproof._check_maps import MapCheck, make_task
 from gradproof._containers import Named, flatten
 from gradproof._errors import CostRaised, GradproofError, UsageError
 from gradproof._events import Observer
-from gradproof._modes import LABELS, Mode, after_lines, check_modes, of_output, worst_of
+from gradproof._modes import LABELS, Mode, check_modes, of_output, worst_of
 from gradproof._problem import Problem
-from gradproof._results import Report, Verdict
+from gradproof._results import Report
 from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._autograd import Graph, derivative_of, push
@@ -253,13 +253,14 @@ class _Check:
         every = one_number and options["strategy"] == "coordinates" and not any(x.is_complex() for x in graph.leaves)
         if every:
             options = {**options, "strategy": "certificate"}
-        report = _map_report("check_vjp", evaluator, lambda _, u: pull(u), graph, options)
-        if not every or report.verdict is Verdict.WRONG:
-            return report
-        # One number is what single coordinates are measured best of; what the lines have tested is the product itself.
-        claim = pull(Named({graph.output_names[0]: torch.ones_like(graph.outputs[0])}))
-        single = _coordinates_report(evaluator, claim, graph, self.options)
-        return after_lines(report, single)
+
+        def single() -> Report:
+            claim = pull(Named({graph.output_names[0]: torch.ones_like(graph.outputs[0])}))
+            return _coordinates_report(evaluator, claim, graph, self.options)
+
+        return _map_report(
+            "check_vjp", evaluator, lambda _, u: pull(u), graph, options, single=single if every else None
+        )
 
     def forward(self, graph: Graph, evaluator: Evaluator, *, alone: bool) -> Report | None:
         """Check forward mode, where there is one."""
@@ -323,10 +324,15 @@ CALLED: Final = {"check_vjp": "the backward pass", "check_jvp": "forward mode"}
 
 
 def _map_report(
-    verb: str, evaluator: Evaluator, claim: Callable[[Any, Any], Any], graph: Graph, options: dict[str, Any]
+    verb: str,
+    evaluator: Evaluator,
+    claim: Callable[[Any, Any], Any],
+    graph: Graph,
+    options: dict[str, Any],
+    single: Callable[[], Report] | None = None,
 ) -> Report:
     point = Named(zip(graph.names, (leaf.detach() for leaf in graph.leaves), strict=True))
-    return MapCheck(make_task(verb, evaluator, claim, point, options, call=CALLED[verb])).run()
+    return MapCheck(make_task(verb, evaluator, claim, point, options, call=CALLED[verb])).run(single)
 
 
 def _coordinates_report(evaluator: Evaluator, claim: Named, graph: Graph, options: dict[str, Any]) -> Report:
