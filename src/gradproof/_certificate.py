@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Final
 
 from gradproof._decision import Evidence, Member, lines_needed
-from gradproof._differences import KINKS_CROSSED, Calibration, first_line, later_line
+from gradproof._differences import KINKS_CROSSED, Calibration, careful_derivative, first_line, later_line
 from gradproof._directions import Direction, RandomDirection
 from gradproof._noise import Pool
 from gradproof._results import Estimate, Verdict
 from gradproof._statistics import within
+from gradproof._stepping import FIRST_STEP
 from gradproof._tables import Line
 
 SPREAD_OF_A_GROUP: Final = 100.0
@@ -30,6 +32,8 @@ SHORT_OF_SCALE: Final = 0.3
 """All coordinates move at once along these lines: their first step is this much shorter than for one."""
 MANY: Final = 1e6
 """Coordinates above which a first step is shorter still: the more move at once, the nearer is the first kink."""
+FAR_LESS_KNOWN: Final = 10.0
+"""A line whose error bar is so many times that of the others is measured again."""
 LineOf = Callable[[Direction], Line]
 
 
@@ -113,6 +117,7 @@ class Certifier:
         self.calibration: Calibration | None = None
         self.directions: list[RandomDirection] = []
         self.remeasured = 0
+        self.read_again: set[int] = set()
         self.kink = False
         self.failed = False
 
@@ -137,6 +142,8 @@ class Certifier:
             m = len(self.evidence.lines)
             if verdict is not Verdict.INCONCLUSIVE or self.kink or self.failed or m >= most:
                 return verdict
+            if m >= 3 and self.reread():
+                continue
             if m >= 3 and self.hopeless(tolerances, most):
                 return verdict
             self.measure(tolerances)
@@ -160,6 +167,25 @@ class Certifier:
             estimate = later_line(line, self.calibration, self.pool)
             self.remeasured += KINKS_CROSSED in estimate.method
         self.take(estimate, direction)
+
+    def reread(self) -> bool:
+        """Measure the least known line again, along the same direction, where the others are known far better.
+
+        The first one may have ended its search at a step that the others have found to be far too long.
+        """
+        lines = self.evidence.lines
+        worst = max(range(len(lines)), key=lambda k: lines[k].error_bar)
+        others = [line for k, line in enumerate(lines) if k != worst]
+        if worst in self.read_again or not lines[worst].error_bar > FAR_LESS_KNOWN * median(
+            e.error_bar for e in others
+        ):
+            return False
+        self.read_again.add(worst)
+        scale = median(line.step for line in others) / FIRST_STEP
+        again = careful_derivative(self.line_of(self.directions[worst]), scale, pool=self.pool)
+        if again.trusted and again.kink is None and again.error_bar < lines[worst].error_bar:
+            lines[worst] = again
+        return True
 
     def confirm(self) -> None:
         """Measure the last line again along the same direction at another step, and believe the shorter where they differ.

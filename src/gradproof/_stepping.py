@@ -58,6 +58,9 @@ DELICATE: Final = 30.0
 """A cost that changes by this many times its value over the parameters' scale feels the rounding of its arguments."""
 LONGEST: Final = 10 * math.pi**2
 """Most that one look may lengthen the step by; no ratio of small numbers, as above."""
+LOOKS_BEYOND: Final = 3
+BEYOND: Final = 8 * math.pi
+"""Looks, and how much further most of them are, that tell a cost of visible granularity from one that is flat here."""
 LOST: Final = 0.1
 """A curvature of which less than this is seen, where a longer step promises it clearly, is lost in rounding."""
 VISIBLE_GRAIN: Final = 0.02
@@ -211,7 +214,12 @@ class StepSearch:
             table = self.suspects.pop()
         if table.reading.high and not self.pool.agrees(table.reading):
             self.doubt(table)
-            return self.back_off(table) if self.good else self.after_suspect(table)
+            if not self.good:
+                return self.after_suspect(table)
+            if all(other.reading.stuck for other in self.good):
+                longest = max(self.good, key=lambda t: t.step)
+                return self.accept_noise() if self.granular(longest) else self.beyond(longest) or self.back_off(table)
+            return self.back_off(table)
         if self.suspects and (self.flattened(table) or self.granular(table)):
             return self.accept_noise()
         return self.accept(table)
@@ -364,12 +372,9 @@ class StepSearch:
             shorter = table.step * min(max(factor, SHORTEN), 0.5)
             # A step within a factor of 2.5 of one that was looked at would show the same again.
             return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter
-        if reading.stuck and self.suspects and self.looked_beyond < 2:
-            # Constant here, jumps there: a granularity shows at a longer step, or at one between. Another cost is flat
-            # here and kinked there.
-            self.looked_beyond += 1
-            steps = [other.step for other in self.suspects]
-            return 10 * max(steps) if self.looked_beyond == 1 else math.sqrt(table.step * min(steps))
+        further = self.beyond(table) if reading.stuck else 0.0
+        if further:
+            return further
         longer = table.step * (LONGEST if reading.stuck else min(reading.room(), LONGEST))
         if reading.plateau == 1 and not reading.stuck:
             # Nothing but noise is seen: past its own length a cost may bend back without being seen to.
@@ -378,6 +383,18 @@ class StepSearch:
             return 0.0
         self.lengthened += 1
         return longer
+
+    def beyond(self, table: Table) -> float:
+        """Return where to look where a cost is constant at a step and jumps at longer ones; 0 for nowhere else.
+
+        A granularity shows at a longer step, or at one between. Another cost is flat here and kinked there.
+        """
+        if not self.suspects or self.looked_beyond >= LOOKS_BEYOND:
+            return 0.0
+        self.looked_beyond += 1
+        longest = max(self.suspects, key=lambda other: other.step)
+        jumps = self.looked_beyond == 1 or (longest.reading.stuck and self.looked_beyond < LOOKS_BEYOND)
+        return BEYOND * longest.step if jumps else math.sqrt(table.step * min(other.step for other in self.suspects))
 
     def second_opinion(self) -> float:
         """Return a third of the best step where too few values have shown the noise: two of them are there already."""
