@@ -33,7 +33,7 @@ SHORT_OF_SCALE: Final = 0.3
 MANY: Final = 1e6
 """Coordinates above which a first step is shorter still: the more move at once, the nearer is the first kink."""
 FAR_LESS_KNOWN: Final = 10.0
-"""A line whose error bar is so many times that of the others is measured again."""
+"""A line whose truncation error is so many times what the others may be off by is measured again."""
 LineOf = Callable[[Direction], Line]
 
 
@@ -142,10 +142,10 @@ class Certifier:
             m = len(self.evidence.lines)
             if verdict is not Verdict.INCONCLUSIVE or self.kink or self.failed or m >= most:
                 return verdict
-            if m >= 3 and self.reread():
-                continue
             if m >= 3 and self.hopeless(tolerances, most):
                 return verdict
+            if m >= 3 and self.reread():
+                continue
             self.measure(tolerances)
 
     def hopeless(self, tolerances: Sequence[float], most: int) -> bool:
@@ -174,16 +174,16 @@ class Certifier:
         The first one may have ended its search at a step that the others have found to be far too long.
         """
         lines = self.evidence.lines
-        worst = max(range(len(lines)), key=lambda k: lines[k].error_bar)
-        others = [line for k, line in enumerate(lines) if k != worst]
-        if worst in self.read_again or not lines[worst].error_bar > FAR_LESS_KNOWN * median(
-            e.error_bar for e in others
-        ):
+        bars = [e.truncation_error + e.roundoff_error for e in lines]
+        worst = max(range(len(lines)), key=lambda k: lines[k].truncation_error)
+        others = [k for k in range(len(lines)) if k != worst]
+        known = lines[worst].truncation_error <= FAR_LESS_KNOWN * median(bars[k] for k in others)
+        if known or worst in self.read_again:
             return False
         self.read_again.add(worst)
-        scale = median(line.step for line in others) / FIRST_STEP
+        scale = median(lines[k].step for k in others) / FIRST_STEP
         again = careful_derivative(self.line_of(self.directions[worst]), scale, pool=self.pool)
-        if again.trusted and again.kink is None and again.error_bar < lines[worst].error_bar:
+        if again.trusted and again.kink is None and again.truncation_error + again.roundoff_error < bars[worst]:
             lines[worst] = again
         return True
 

@@ -15,7 +15,7 @@ from gradproof._engine import BudgetSpent
 from gradproof._results import Difference, Reason, Verdict
 from gradproof._settings import HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
 from gradproof._statistics import difference_from_above, norm_upper_bound, student_quantile
-from gradproof._study import ROUNDED, BlockState, Study
+from gradproof._study import NEARBY, NEGLIGIBLE, ROUNDED, BlockState, Study
 
 BORDER: Final = 5.0
 """A discrepancy this many times above a line's noise is no noise: it lies too near to the tolerance to be decided."""
@@ -53,6 +53,33 @@ class Certification:
         alpha = self.study.settings.alpha / max(len(groups), 1)
         for members in groups:
             self.certify_group(members, alpha)
+        rounding = self.reconsider()
+        if rounding:
+            self.certify_group(rounding, alpha)
+
+    def reconsider(self) -> list[Member]:
+        """Count claims as zero that are nothing beside what the cost does nearby; return them.
+
+        At a minimum a gradient is the rounding of its own terms, and the cost itself too small to judge it by.
+        """
+        study = self.study
+        open_ = [b for b, s in enumerate(study.states) if s.verdict is not Verdict.CORRECT and not s.zero]
+        if not open_:
+            return []
+        scales = tuple(s.scale if b in open_ else 0.0 for b, s in enumerate(study.states))
+        line = study.line_of(RandomDirection(study.settings.seed, study.next_streams(), scales))
+        try:
+            up, down = line([NEARBY, -NEARBY])
+        except BudgetSpent:
+            return []
+        limit = UNIT_ROUNDOFF[study.engine.precision] ** NEGLIGIBLE * max(abs(up), abs(down))
+        members = []
+        for b in open_:
+            state = study.states[b]
+            if state.scale * state.norm * NEARBY <= limit:
+                state.zero, state.verdict, state.reason = True, None, None
+                members.append(Member(b, state.scale, state.norm, zero=True))
+        return members
 
     def certify_group(self, members: list[Member], alpha: float) -> None:
         certifier = self.study.certifier(members, alpha)

@@ -132,11 +132,11 @@ class Enumeration:
             return  # proved by lines, though no coordinate by itself stands out
         if verdict is Verdict.WRONG:
             state.verdict, state.reason = Verdict.WRONG, None
-        elif state.verdict is Verdict.CORRECT and not measured.undecided.any():
+        elif state.verdict is Verdict.CORRECT and not np.isinf(measured.truncation).any():
+            # Coordinates that noise or curvature hides leave standing what lines have proved of them all.
+            upper = min(difference.upper, state.difference.upper)
             difference = Difference(
-                estimate=difference.estimate,
-                lower=min(difference.lower, state.difference.upper),
-                upper=min(difference.upper, state.difference.upper),
+                estimate=min(difference.estimate, upper), lower=min(difference.lower, upper), upper=upper
             )
         elif verdict is Verdict.CORRECT:
             state.verdict, state.reason = Verdict.CORRECT, None

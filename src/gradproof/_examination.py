@@ -66,6 +66,8 @@ class Examination:
             if study.settings.strategy != "coordinates":
                 study.phase = "lines"
                 self.certification.certify()
+            elif study.base_is_small:
+                self.certification.reconsider()
             if self.exhaustive_wanted or self.kinked_and_affordable():
                 study.phase = "coordinates"
                 Enumeration(study, self.certification).measure_coordinates()

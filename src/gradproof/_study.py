@@ -174,6 +174,11 @@ class Study:
         return max(DEFAULT_TOLERANCES[dtype], DEFAULT_TOLERANCES[self.engine.precision])
 
     @property
+    def base_is_small(self) -> bool:
+        """J is less than what the claim says it changes by over the parameters' scale: at a minimum, perhaps."""
+        return abs(self.base) < max(state.scale * state.norm for state in self.states)
+
+    @property
     def noise(self) -> float:
         """Standard deviation of one value of the cost, as far as it is known."""
         return self.pool.level(0.5 * UNIT_ROUNDOFF[self.engine.precision] * abs(self.base))[0]
