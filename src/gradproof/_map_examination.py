@@ -374,6 +374,10 @@ class MapExamination:
         if open_ and share < 1 and not self.spent and all(pair.verdict is not Verdict.WRONG for pair in pairs):
             self.ask_again(open_)
             known = self.certify_groups(open_, AGAIN) or known
+        rounding = self.reconsider()
+        if rounding:
+            again = [[m for m in members if m.block in rounding] for members in self.groups]
+            known = self.certify_groups([members for members in again if members], 1.0) or known
         if known is not None:
             self.reader.known = known  # single columns are measured by what the largest changes have shown
         for row in self.pairs:
@@ -385,6 +389,46 @@ class MapExamination:
                     pair.reason = Reason.BUDGET if self.spent else pair.reason or Reason.NOISE
         self.reader.kink = any(pair.reason is Reason.KINK for row in self.pairs for pair in row)
         self.failed = any(pair.reason is Reason.DOMAIN for row in self.pairs for pair in row)
+
+    @property
+    def base_is_small(self) -> bool:
+        """Some output is less than what the claim says it changes by over the parameters' scale: at a minimum, perhaps."""
+        return any(
+            self.values[pair.output] < self.plain_scales[pair.block] * pair.norm for row in self.pairs for pair in row
+        )
+
+    def reconsider(self) -> frozenset[int]:
+        """Count claims as zero that are nothing beside what their output does nearby; return the blocks they are of.
+
+        At a minimum a gradient is the rounding of its own terms, and the cost itself too small to judge it by.
+        """
+        open_ = [pair for row in self.pairs for pair in row if pair.verdict is not Verdict.CORRECT and not pair.zero]
+        scales = [0.0] * len(self.problem.blocks)
+        for pair in open_:
+            scales[pair.block] = self.plain_scales[pair.block]
+        if not open_:
+            return frozenset()
+        self.stream += 1
+        components = self.engine.components(RandomDirection(self.settings.seed, self.stream, tuple(scales)))
+        try:
+            changes = [self.engine.evaluate(components, t).change for t in (NEARBY, -NEARBY)]
+        except BudgetSpent:
+            return frozenset()
+        sizes = [
+            max((norm(change[block.rows]) for change in changes if change is not None), default=0.0)
+            for block in self.outputs.blocks
+        ]
+        limit = self.roundoff**NEGLIGIBLE
+        found = set[int]()
+        for pair in open_:
+            if scales[pair.block] * pair.norm * NEARBY <= limit * sizes[pair.output]:
+                pair.zero, pair.verdict, pair.reason = True, None, None
+                pair.tolerance = self.first_tolerance(pair.output, pair.block)
+                found.add(pair.block)
+        for pair in open_:
+            if pair.zero and all(other.zero for other in self.pairs[pair.output]):
+                pair.share = sizes[pair.output] / NEARBY
+        return frozenset(found)
 
     def certify_groups(self, groups: list[list[Member]], share: float) -> Known | None:
         """Certify groups of blocks; return what the first one that could be read has taught."""

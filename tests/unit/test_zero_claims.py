@@ -138,3 +138,28 @@ def test_a_gradient_of_zero_where_a_cost_curves_is_right(cost, strategy):
     for seed in range(12):
         report = check_gradient(cost, np.zeros(6), np.zeros(6), seed=seed, strategy=strategy)
         assert report.verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("strategy", ["certificate", "auto", "coordinates"])
+def test_at_a_perfect_fit_a_gradient_is_the_rounding_of_its_terms(strategy):
+    # 3 × 0.7 − 2.1 is 4e-16: the cost is 1e-30, and says nothing of what counts as zero.
+    point = np.full(6, 0.7)
+    residual = lambda x: 3 * x - 2.1
+    assert (residual(point) != 0).all()
+    fit = lambda x: np.sum(residual(x) ** 2)
+    for seed in range(8):
+        options = {"seed": seed, "strategy": strategy}
+        assert check_gradient(fit, point, 6 * residual(point), **options).verdict is Verdict.CORRECT
+        assert check_gradient(fit, point, 6 * residual(point) + 1e-3, **options).verdict is Verdict.WRONG
+        right = lambda x, u: 6 * u * residual(x)
+        wrong = lambda x, u: 6 * u * residual(x) + 1e-3 * u
+        assert check_vjp(lambda x: np.array([fit(x)]), right, point, **options).verdict is Verdict.CORRECT
+        assert check_vjp(lambda x: np.array([fit(x)]), wrong, point, **options).verdict is Verdict.WRONG
+        assert check_vjp(lambda x: residual(x) ** 2, right, point, **options).verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("point", [np.ones(6), np.full(6, 0.3)])
+def test_a_variance_of_equal_numbers_has_a_gradient_of_zero(point):
+    for seed in range(8):
+        report = check_gradient(lambda x: np.var(x, ddof=1), point, 0.4 * (point - point.mean()), seed=seed)
+        assert report.verdict is Verdict.CORRECT
