@@ -273,8 +273,9 @@ class Pool:
         self.repetition: float | None = None
 
     def add(self, reading: Reading) -> None:
-        """Take in what one table measured."""
-        if not reading.falls:
+        """Take in what one table measured, unless nothing moved there: that says nothing of the noise."""
+        nothing = reading.stuck and reading.noise <= reading.floor
+        if not reading.falls and not nothing:
             self.readings.append((reading.noise, reading.degrees_of_freedom, reading.floor))
 
     def learn(self, noise: float, floor: float) -> None:
