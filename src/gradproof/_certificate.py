@@ -218,3 +218,4 @@ class Certifier:
         else:
             self.evidence.lines.append(estimate)
             self.directions.append(direction)
+            self.evidence.know_better(estimate)

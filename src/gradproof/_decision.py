@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from gradproof._results import Difference, Estimate, Verdict
 from gradproof._statistics import (
@@ -23,6 +24,9 @@ from gradproof._statistics import (
     residual_possible,
     student_quantile,
 )
+
+SAME_NOISE: Final = 4.0
+"""Factor up to which the noise of two lines is taken for the same, known better or worse."""
 
 
 @dataclass(slots=True)
@@ -88,6 +92,18 @@ class Evidence:
             t = student_quantile(e.degrees_of_freedom, alpha / m)
             excesses.append(max(abs(e.value) - 3 * e.truncation_error - t * e.roundoff_error, 0.0))
         return norm_lower_bound(excesses, alpha)
+
+    def know_better(self, latest: Estimate) -> None:
+        """Judge the lines before by what the latest one knows of the noise, where it is the same noise."""
+        for k, e in enumerate(self.lines):
+            same = latest.noise > 0 and 1 / SAME_NOISE <= e.noise / latest.noise <= SAME_NOISE
+            if same and e.degrees_of_freedom < latest.degrees_of_freedom:
+                self.lines[k] = replace(
+                    e,
+                    roundoff_error=e.roundoff_error * latest.noise / e.noise,
+                    noise=latest.noise,
+                    degrees_of_freedom=latest.degrees_of_freedom,
+                )
 
     def verdict(self, tolerances: Sequence[float]) -> Verdict:
         """Decide on the group as a whole; WRONG names no block."""

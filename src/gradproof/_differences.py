@@ -171,6 +171,8 @@ def later_line(line: Line, calibration: Calibration, pool: Pool, *, expect_zero:
         )
         if not smooth:
             crossed = KINKS_CROSSED
+        if smooth:
+            pool.witness(fourth / math.sqrt(70), 0.5 * line.unit_roundoff * line.magnitude(2 * step))
         if smooth and (not expect_zero or within(value, bound + 10 * spread)):
             return estimate
         if previous is not None and math.isfinite(value):

@@ -28,6 +28,10 @@ FEWEST_LEVELS: Final = 5
 VISIBLE: Final = 1000.0
 """Roundings of a value below which a granularity is not told from them."""
 PRIOR_DEGREES: Final = 3.0
+WELL_KNOWN: Final = 60.0
+"""Degrees of freedom of the noise beyond which no more are counted: Student's t is then near to the normal quantile."""
+WEAKEST: Final = 0.1
+"""A number this small beside the noise may be a coincidence, or a cost that does not move: it is not counted."""
 ORDINARY: Final = 8.0
 """What is known of rounding before it is seen: this many degrees of freedom at u|J|, unless more than so many times
 ½u|J| was seen."""
@@ -285,6 +289,15 @@ class Pool:
         its size, so that it errs on the safe side.
         """
         self.readings.append((noise, 3.0, min(floor, noise / (2 * ORDINARY))))
+
+    def witness(self, noise: float, floor: float) -> None:
+        """Take in one more number that agrees with the noise that is known, as a further degree of freedom.
+
+        Whoever asks for more than some tens of them is no longer limited by how well the noise is known.
+        """
+        known, degrees = self.level(floor)
+        if degrees < WELL_KNOWN and WEAKEST * known <= noise <= STANDS_OUT * known:
+            self.readings.append((noise, 1.0, floor))
 
     def forget(self) -> None:
         """Drop what was learnt along lines that varied too fast to tell noise from the cost itself."""

@@ -370,8 +370,8 @@ class StepSearch:
             end = reading.coefficients[-1]
             factor = (3 * noise / end) ** (1 / 6) if end > 0 else math.inf
             shorter = table.step * min(max(factor, SHORTEN), 0.5)
-            # A step within a factor of 2.5 of one that was looked at would show the same again.
-            return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter
+            # A step within a factor of two of one that was looked at would show the same again.
+            return 0.0 if any(0.5 < shorter / other.step < 2 for other in self.good) else shorter
         further = self.beyond(table) if reading.stuck else 0.0
         if further:
             return further
