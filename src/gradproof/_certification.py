@@ -29,6 +29,8 @@ COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
 
 
+FURTHER: Final = 1e3
+"""Factor on the largest change of the cost seen so far up to which it may change nearby."""
 FLAT_LINES: Final = 6
 FLAT_STEP: Final = 0.5
 """Directions, and the step in units of the parameters' scale, in which a cost that is constant shows it."""
@@ -63,7 +65,13 @@ class Certification:
         At a minimum a gradient is the rounding of its own terms, and the cost itself too small to judge it by.
         """
         study = self.study
-        open_ = [b for b, s in enumerate(study.states) if s.verdict is not Verdict.CORRECT and not s.zero]
+        roundoff = UNIT_ROUNDOFF[study.engine.precision] ** NEGLIGIBLE
+        seen = roundoff * study.engine.largest_change(study.base)
+        open_ = [
+            b
+            for b, s in enumerate(study.states)
+            if s.verdict is not Verdict.CORRECT and not s.zero and s.scale * s.norm * NEARBY <= FURTHER * seen
+        ]
         if not open_:
             return []
         scales = tuple(s.scale if b in open_ else 0.0 for b, s in enumerate(study.states))
@@ -72,7 +80,7 @@ class Certification:
             up, down = line([NEARBY, -NEARBY])
         except BudgetSpent:
             return []
-        limit = UNIT_ROUNDOFF[study.engine.precision] ** NEGLIGIBLE * max(abs(up), abs(down))
+        limit = roundoff * max(abs(up), abs(down))
         members = []
         for b in open_:
             state = study.states[b]

@@ -22,6 +22,8 @@ REMEASURE: Final = 4
 """Most steps, each an eighth of the one before, at which a line of four values is measured."""
 UNEXPECTED: Final = 30.0
 """A fourth difference this many times above what is expected means that a kink was crossed."""
+SHORTEST_RATIO: Final = 1e-3
+"""Shortest step of the four-point formula over that of a first line: where no noise was seen at all."""
 KINKS_CROSSED: Final = ", as kinks were crossed"
 FOUR_POINTS: Final = 0.950
 """Standard deviation of the four-point formula, over noise/step: √(2(8² + 1))/12."""
@@ -113,7 +115,7 @@ def first_line(
     noise, _ = pool.level(table.reading.floor)
     fourth, fifth = table.reading.derivatives()[3:5]  # already times h⁴ and h⁵
     fifth = max(fifth, 0.5 * noise)  # what the noise may hide
-    ratio = min(0.6 * (7.1 * noise / fifth) ** 0.2, 1.5) if fifth > 0 else 1.5
+    ratio = min(max(0.6 * (7.1 * noise / fifth) ** 0.2, SHORTEST_RATIO), 1.5) if fifth > 0 else 1.5
     step = shorten_mantissa(ratio * table.step)
     truncation = 3 * ratio**5 * fifth / 30 / step
     d, c = table.reading.derivatives(), table.reading.coefficients

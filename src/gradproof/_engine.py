@@ -347,6 +347,12 @@ class Engine:
         self._evaluated()
         return values
 
+    def largest_change(self, base: float) -> float:
+        """Return by how much the values of late differ from J(θ); infinite where there are too few to tell."""
+        if len(self._values) < POINTS:
+            return math.inf
+        return max((abs(value - base) for value in self._values if math.isfinite(value)), default=0.0)
+
     def _keep_many(self, values: FloatArray) -> None:
         """Take in values as `_keep` does."""
         self._values.extend(values[-RECENT:].tolist())

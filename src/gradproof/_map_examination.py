@@ -121,6 +121,7 @@ class MapExamination:
         self.values = [float(np.linalg.norm(self.engine.base[block.rows])) for block in self.outputs.blocks]
         self.changes = [0.0] * len(self.outputs.blocks)
         self.sizes = np.zeros(len(self.outputs.blocks))
+        self.reach = 0.0
         self._prepare()
 
     # -- what is known before a line ---------------------------------------------------------------------------------
@@ -303,16 +304,17 @@ class MapExamination:
         near = [t for t in steps if abs(t) <= NEARBY]
         if not near:
             looked_at = [t for t, moved in line.raw.items() if 0 < abs(t) <= NEARBY and moved.change is not None]
+            if not looked_at and 0 < self.reach <= NEARBY:
+                return  # an earlier line has shown it
             reach = max(map(abs, looked_at)) if looked_at else min(map(abs, steps))
             near = [t for t in looked_at or steps if abs(t) == reach]
-        for t in {*steps, *near}:
+        self.reach = max(self.reach, *map(abs, near))
+        for t in near:
             change = line.raw[t].change
             assert change is not None  # noqa: S101  # they were chosen for it
             each = [float(np.linalg.norm(change[b.rows])) for b in self.outputs.blocks]
-            if t in near:
-                self.sizes = np.maximum(self.sizes, np.array(each) / abs(t))
-            if t in changes:
-                self.changes = [max(pair) for pair in zip(self.changes, each, strict=True)]
+            self.sizes = np.maximum(self.sizes, np.array(each) / abs(t))
+            self.changes = [max(pair) for pair in zip(self.changes, each, strict=True)]
 
     def whole(self, changes: Mapping[float, FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
         """Return R v with its bars where whole vectors are seen, else J v with bars: all rows."""
@@ -554,7 +556,7 @@ class MapExamination:
     def constant(self, o: int) -> bool:
         """Say whether an output changes by rounding only, at steps that are no rounding of the parameters themselves."""
         rounding = ROUNDED * self.roundoff * self.values[o]
-        return self.reader.step >= self.roundoff**LONG_ENOUGH and self.changes[o] <= rounding
+        return self.reach >= self.roundoff**LONG_ENOUGH and self.changes[o] <= rounding
 
     def raise_tolerances(self, evidences: list[MatrixEvidence]) -> None:
         """Raise tolerances that were not given to what the noise can resolve."""

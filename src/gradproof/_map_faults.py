@@ -22,7 +22,7 @@ from gradproof._examination import Examination
 from gradproof._linear_claims import Blocks, MatrixClaim, VjpClaim
 from gradproof._map_engine import Moved, inner
 from gradproof._map_examination import MapExamination
-from gradproof._noise import Pool
+from gradproof._noise import Pool, norm
 from gradproof._outputs import OutputBlock
 from gradproof._problem import Problem, position
 from gradproof._results import Cause, CoordinateResult, Diagnosis, Estimate, Report, Verdict
@@ -141,6 +141,7 @@ class FaultFinder:
                     CLAIM_ROUNDING * UNIT_ROUNDOFF[self.examination.precision] * float(np.max(norms, initial=0.0))
                 )
                 limit = np.maximum(MASKED * bars, largest * np.maximum(tolerance * norms, rounding))
+                limit = np.maximum(limit, self.underflow(output))
             worst = np.maximum(worst, np.where(off > limit, off, 0.0))
         order = np.argsort(-worst, kind="stable")
         rows = [int(r) + output.start for r in order[: MOST_ROWS + 1] if worst[r] > 0]
@@ -148,6 +149,14 @@ class FaultFinder:
             # Beside a fault, what is a millionth of it may be rounding.
             rows = [r for r in rows if worst[r - output.start] > 1e-6 * worst[order[0]]]
         return rows
+
+    def underflow(self, output: OutputBlock) -> float:
+        """Return the change of an output over the parameters' scale that is its rounding.
+
+        Its entries may differ by many orders of magnitude, and each is judged by its own; but what is left of a
+        saturated one is below what the whole is known to, and right code loses it.
+        """
+        return float(CLAIM_ROUNDING * UNIT_ROUNDOFF[self.examination.precision] * norm(self.engine.base[output.rows]))
 
     def halve(self, output: OutputBlock) -> list[int]:
         """Find faulty rows by restricting a cotangent to them; more than a few mean that the output is wrong throughout."""
@@ -232,6 +241,8 @@ class FaultFinder:
         roundoff = UNIT_ROUNDOFF[self.examination.precision]
         t = student_quantile(estimate.degrees_of_freedom, self.examination.settings.alpha)
         bar = 3 * estimate.truncation_error + t * estimate.roundoff_error + CLAIM_ROUNDING * roundoff * size
+        output = self.outputs.blocks[self.output_number(row)]
+        bar += self.underflow(output) / self.examination.plain_scales[p]
         numerical = claimed + estimate.value
         if within(estimate.value, max(bar, tolerance * (abs(claimed) + abs(numerical)))):
             return False

@@ -61,6 +61,8 @@ LONGEST: Final = 10 * math.pi**2
 LOOKS_BEYOND: Final = 3
 BEYOND: Final = 8 * math.pi
 """Looks, and how much further most of them are, that tell a cost of visible granularity from one that is flat here."""
+RISES: Final = 8.0
+"""A cost of visible granularity changes by so many times its scatter, far enough away."""
 LOST: Final = 0.1
 """A curvature of which less than this is seen, where a longer step promises it clearly, is lost in rounding."""
 VISIBLE_GRAIN: Final = 0.02
@@ -235,7 +237,9 @@ class StepSearch:
         near, far = min(longer, key=lambda t: t.step), max(longer, key=lambda t: t.step)
         steady = far.reading.noise / 4 <= near.reading.noise <= 4 * far.reading.noise
         fine = near.reading.noise <= COARSE * self.line.magnitude(0.0)
-        return steady and near.step <= MUCH_SHORTER * far.step and (fine or bool(np.any(table.values)))
+        # What is rounded so coarsely rises out of it at last, further out; what jumps to and fro, as if saturated, does not.
+        rises = not self.looked_beyond or float(np.max(np.abs(far.changes))) > RISES * far.reading.noise
+        return steady and near.step <= MUCH_SHORTER * far.step and (fine or (rises and bool(np.any(table.values))))
 
     def flattened(self, table: Table) -> bool:
         """Say whether a table lacks the curvature that a longer one shows clearly: its values are rounded too coarsely.
@@ -370,8 +374,8 @@ class StepSearch:
             end = reading.coefficients[-1]
             factor = (3 * noise / end) ** (1 / 6) if end > 0 else math.inf
             shorter = table.step * min(max(factor, SHORTEN), 0.5)
-            # A step within a factor of two of one that was looked at would show the same again.
-            return 0.0 if any(0.5 < shorter / other.step < 2 for other in self.good) else shorter
+            # A step within a factor of 2.5 of one that was looked at would show the same again.
+            return 0.0 if any(0.4 < shorter / other.step < 2.5 for other in self.good) else shorter
         further = self.beyond(table) if reading.stuck else 0.0
         if further:
             return further

@@ -163,3 +163,32 @@ def test_a_variance_of_equal_numbers_has_a_gradient_of_zero(point):
     for seed in range(8):
         report = check_gradient(lambda x: np.var(x, ddof=1), point, 0.4 * (point - point.mean()), seed=seed)
         assert report.verdict is Verdict.CORRECT
+
+
+def saturated(x):
+    shifted = np.exp(x - x.max())
+    return shifted / shifted.sum()
+
+
+@pytest.mark.parametrize("strategy", ["certificate", "auto", "coordinates"])
+def test_what_is_saturated_has_a_derivative_of_zero(strategy, rng):
+    # Nothing changes near the point; far away, where a search for a step ends up, everything does.
+    point = 1e3 * rng.standard_normal(6)
+    weighted = lambda x: float(np.arange(1.0, 7.0) @ saturated(x))
+    options = [{"seed": seed, "strategy": strategy} for seed in range(8)]
+    right = [check_vjp(saturated, lambda x, u: 0 * x, point, **each).verdict for each in options]
+    right += [check_gradient(weighted, point, np.zeros(6), **each).verdict for each in options]
+    wrong = [check_gradient(weighted, point, np.full(6, 1e-3), **each).verdict for each in options]
+    assert Verdict.WRONG not in right
+    assert right.count(Verdict.CORRECT) >= (13 if strategy != "coordinates" else 7)
+    assert Verdict.CORRECT not in wrong
+    assert wrong.count(Verdict.WRONG) >= 6
+
+
+def test_a_row_that_is_zero_beside_huge_ones_is_searched_without_a_step_of_zero(rng):
+    point = np.array([-900.0, -500.0, 40.0, -700.0, 30.0, -800.0])
+    jacobian = np.diag(np.exp(point))
+    claimed = jacobian + 0.01 * np.sqrt(np.mean(jacobian**2))
+    for seed in range(6):
+        report = check_vjp(np.exp, lambda x, u: claimed.T @ u, point, seed=seed)
+        assert report.verdict is Verdict.WRONG
