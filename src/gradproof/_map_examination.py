@@ -155,7 +155,10 @@ class MapExamination:
                     float(low[o, p]),
                     float(middle[o, p]),
                     float(high[o, p]),
-                    bool(apart[o, p] == 0 or weights[o, p] <= limit * max(float(largest[o]), self.values[o])),
+                    bool(
+                        apart[o, p] == 0
+                        or weights[o, p] <= max(limit * float(largest[o]), ROUNDED * self.roundoff * self.values[o])
+                    ),
                     self.first_tolerance(o, p),
                 )
                 for p in range(middle.shape[1])

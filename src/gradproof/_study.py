@@ -153,11 +153,11 @@ class Study:
         norms = [float(np.linalg.norm(gradient)) for gradient in self.claimed]
         weights = [rms(values) * norm for values, norm in zip(self.problem.values, norms, strict=True)]
         # Beside a cost whose rounding hides it, a gradient is zero even where no other block tells.
-        largest = max([*weights, abs(self.base) if math.isfinite(self.base) else 0.0])
         roundoff = UNIT_ROUNDOFF[self.engine.precision]
+        base = abs(self.base) if math.isfinite(self.base) else 0.0
+        limit = max(roundoff**NEGLIGIBLE * max(weights), ROUNDED * roundoff * base)
         zeros = [
-            n == 0 or (rms(v) > 0 and w <= roundoff**NEGLIGIBLE * largest)
-            for n, w, v in zip(norms, weights, self.problem.values, strict=True)
+            n == 0 or (rms(v) > 0 and w <= limit) for n, w, v in zip(norms, weights, self.problem.values, strict=True)
         ]
         scales = block_scales(
             self.problem, [g if not z else np.zeros(0) for g, z in zip(self.claimed, zeros, strict=True)]

@@ -192,3 +192,19 @@ def test_a_row_that_is_zero_beside_huge_ones_is_searched_without_a_step_of_zero(
     for seed in range(6):
         report = check_vjp(np.exp, lambda x, u: claimed.T @ u, point, seed=seed)
         assert report.verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize("strategy", ["certificate", "auto", "coordinates"])
+@pytest.mark.parametrize(("constant", "dtype"), [(4e12, np.float64), (1e6, np.float32)])
+def test_a_gradient_that_shows_beside_a_large_constant_is_no_zero(constant, dtype, strategy, rng):
+    # It changes the cost by some fifty roundings only; a wrong one by as many.
+    point = rng.standard_normal(6).astype(dtype)
+    right = np.ones(6, dtype)
+    cost = lambda x: dtype(constant) + x.sum()
+    vjp = lambda x, u: -u[0] * right
+    for seed in range(6):
+        options = {"seed": seed, "strategy": strategy}
+        assert check_gradient(cost, point, right, **options).verdict is not Verdict.WRONG
+        assert check_gradient(cost, point, 2 * right, **options).verdict is not Verdict.CORRECT
+        assert check_gradient(cost, point, -right, **options).verdict is not Verdict.CORRECT
+        assert check_vjp(lambda x: np.array([cost(x)]), vjp, point, **options).verdict is not Verdict.CORRECT
