@@ -45,8 +45,8 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     # the method, for a function with many outputs
     "_map_engine _dot_test",
     "_linear_claims _vector_lines _map_batches",
-    "_jacobians _vector_tables _vector_kinks _map_tests",
-    "_line_reader _matrix_evidence",
+    "_jacobians _vector_tables _vector_kinks _linearity _map_nearby",
+    "_line_reader _matrix_evidence _map_tests",
     "_map_examination",
     "_map_faults _map_hypotheses _map_report",
     "_map_columns",

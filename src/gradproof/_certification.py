@@ -15,7 +15,7 @@ from gradproof._engine import BudgetSpent
 from gradproof._results import Difference, Reason, Verdict
 from gradproof._settings import HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
 from gradproof._statistics import difference_from_above, norm_upper_bound, student_quantile
-from gradproof._study import NEARBY, NEGLIGIBLE, ROUNDED, BlockState, Study
+from gradproof._study import AGAIN, NEARBY, NEGLIGIBLE, ROUNDED, BlockState, Study
 
 BORDER: Final = 5.0
 """A discrepancy this many times above a line's noise is no noise: it lies too near to the tolerance to be decided."""
@@ -27,8 +27,6 @@ BISECT_BLOCKS: Final = 24
 """Blocks above which a group is halved instead of measured one by one."""
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
-
-
 FURTHER: Final = 1e3
 """Factor on the largest change of the cost seen so far up to which it may change nearby."""
 FLAT_LINES: Final = 6
@@ -52,12 +50,12 @@ class Certification:
         """Certify all blocks, group by group; name the wrong ones."""
         states = self.study.states
         groups = group_blocks([s.scale for s in states], [s.norm for s in states], [s.zero for s in states])
-        alpha = self.study.settings.alpha / max(len(groups), 1)
+        alpha = self.study.settings.alpha
         for members in groups:
-            self.certify_group(members, alpha)
+            self.certify_group(members, (1 - AGAIN) * alpha / len(groups))
         rounding = self.reconsider()
         if rounding:
-            self.certify_group(rounding, alpha)
+            self.certify_group(rounding, AGAIN * alpha)
 
     def reconsider(self) -> list[Member]:
         """Count claims as zero that are nothing beside what the cost does nearby; return them.

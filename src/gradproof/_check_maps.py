@@ -393,10 +393,9 @@ class MapCheck:
             if not _any_wrong(examination):
                 most = int(left if every else min(EXHAUSTIVE_EVALUATIONS, left)) // EVALUATIONS
                 ColumnGroups(examination, finder, most).run()
-        elif every and examination.lines == 0 and examination.base_is_small:
-            examination.reconsider()
-            Columns(examination, finder).run(conclude=True)
         elif every or EVALUATIONS * self.structure.size <= min(EXHAUSTIVE_EVALUATIONS, left):
+            if every and examination.base_is_small:
+                examination.reconsider()
             Columns(examination, finder).run(conclude=every)
 
     def conclude_unsteady(self, examination: MapExamination, finder: FaultFinder) -> None:

@@ -17,27 +17,24 @@ from gradproof._engine import BudgetSpent
 from gradproof._line_reader import Known, LineReader
 from gradproof._linear_claims import Claim, MatrixClaim, VjpClaim
 from gradproof._map_engine import Components, MapEngine, Moved
+from gradproof._map_nearby import Nearby
 from gradproof._matrix_evidence import MatrixEvidence, Pair
 from gradproof._noise import norm
 from gradproof._results import Diagnosis, Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
-from gradproof._study import NEARBY, NEGLIGIBLE, ROUNDED
+from gradproof._study import AGAIN, NEARBY, NEGLIGIBLE, ROUNDED
 from gradproof._vector_lines import VectorLine, View
 from gradproof._vector_tables import LineReading
 
 MOST_LINES: Final = 12
 """Lines of one group of blocks; what they leave open is asked block by block."""
-LONG_ENOUGH: Final = 0.25
-"""Power of the unit roundoff, in units of the parameters' scale, from which on a step that changes nothing tells."""
 LINES_ALONE: Final = 8
 """Lines restricted to one block of the point after which it stays undecided."""
 MORE_COTANGENTS: Final = 48
 MORE_LINES: Final = 24
 """Cotangents and lines that what is left open is asked with: four bound a residual at 60 times its size or worse,
 however many lines there are; so many, at 4 times."""
-AGAIN: Final = 0.1
-"""Share of the probability of an error that is kept for that."""
 CHUNK: Final = 65536
 """Entries above which a matrix is gone through a row at a time, so that no further one of its size is made."""
 
@@ -119,9 +116,7 @@ class MapExamination:
         self.evidences: list[MatrixEvidence] = []
         self.roundoff = UNIT_ROUNDOFF[self.precision]
         self.values = [float(np.linalg.norm(self.engine.base[block.rows])) for block in self.outputs.blocks]
-        self.changes = [0.0] * len(self.outputs.blocks)
-        self.sizes = np.zeros(len(self.outputs.blocks))
-        self.reach = 0.0
+        self.nearby = Nearby(self.outputs.blocks, [ROUNDED * self.roundoff * v for v in self.values], self.roundoff)
         self._prepare()
 
     # -- what is known before a line ---------------------------------------------------------------------------------
@@ -276,7 +271,7 @@ class MapExamination:
         self.lines += 1
         changes = {t: line.raw[t].change for form in reading.forms for t in form.steps}
         if any(pair.zero for row in self.pairs for pair in row):
-            self.anchor(line, changes)
+            self.nearby.take(line, [t for t in changes if t != 0])
         found = Measured(components, reading, lambda: self.whole(changes, reading))
         if self.outputs.size > CHUNK:
             whole = found.whole
@@ -296,28 +291,6 @@ class MapExamination:
         tolerance = min(pair.tolerance for row in self.pairs for pair in row)
         reading, _ = self.reader.first(line, sizes, 2 * tolerance * 2 / 1.4e3, partial=True)
         return reading
-
-    def anchor(self, line: VectorLine, changes: Mapping[float, FloatArray | None]) -> None:
-        """Learn by how much each output changes at all, per unit of t: what a claim of zero is judged by.
-
-        At the steps of the reading, or of the search where those are too long: at much shorter ones rounding would pass
-        for change.
-        """
-        steps = [t for t, change in changes.items() if t != 0 and change is not None]
-        near = [t for t in steps if abs(t) <= NEARBY]
-        if not near:
-            looked_at = [t for t, moved in line.raw.items() if 0 < abs(t) <= NEARBY and moved.change is not None]
-            if not looked_at and 0 < self.reach <= NEARBY:
-                return  # an earlier line has shown it
-            reach = max(map(abs, looked_at)) if looked_at else min(map(abs, steps))
-            near = [t for t in looked_at or steps if abs(t) == reach]
-        self.reach = max(self.reach, *map(abs, near))
-        for t in near:
-            change = line.raw[t].change
-            assert change is not None  # noqa: S101  # they were chosen for it
-            each = [float(np.linalg.norm(change[b.rows])) for b in self.outputs.blocks]
-            self.sizes = np.maximum(self.sizes, np.array(each) / abs(t))
-            self.changes = [max(pair) for pair in zip(self.changes, each, strict=True)]
 
     def whole(self, changes: Mapping[float, FloatArray | None], reading: LineReading) -> tuple[FloatArray, FloatArray]:
         """Return R v with its bars where whole vectors are seen, else J v with bars: all rows."""
@@ -368,7 +341,7 @@ class MapExamination:
 
     def run(self) -> None:
         """Certify all pairs, as far as the budget goes."""
-        share = 1.0 - AGAIN if self.more_cotangents() else 1.0
+        share = 1.0 - AGAIN - (AGAIN if self.more_cotangents() else 0.0)
         known = self.certify_groups(self.groups, share)
         open_ = [
             members
@@ -376,13 +349,18 @@ class MapExamination:
             if any(row[m.block].reason in {Reason.NOISE, Reason.BORDER} for row in self.pairs for m in members)
         ]
         pairs = [pair for row in self.pairs for pair in row]
-        if open_ and share < 1 and not self.spent and all(pair.verdict is not Verdict.WRONG for pair in pairs):
+        if (
+            open_
+            and self.more_cotangents()
+            and not self.spent
+            and all(pair.verdict is not Verdict.WRONG for pair in pairs)
+        ):
             self.ask_again(open_)
             known = self.certify_groups(open_, AGAIN) or known
         rounding = self.reconsider()
         if rounding:
             again = [[m for m in members if m.block in rounding] for members in self.groups]
-            known = self.certify_groups([members for members in again if members], 1.0) or known
+            known = self.certify_groups([members for members in again if members], AGAIN) or known
         if known is not None:
             self.reader.known = known  # single columns are measured by what the largest changes have shown
         for row in self.pairs:
@@ -550,16 +528,13 @@ class MapExamination:
         claimed = [a * p.norm for p, a in zip(evidence.pairs, evidence.scales, strict=True) if not p.zero]
         o = evidence.pairs[0].output
         everything = [s * p.norm for s, p in zip(self.plain_scales, self.pairs[o], strict=True) if not p.zero]
-        share = max(claimed, default=0.0) or max([*everything, 0.0]) or float(self.sizes[o])
+        share = max(claimed, default=0.0) or max([*everything, 0.0]) or self.nearby.slopes[o]
         for pair in evidence.pairs:
             if pair.zero:
-                hidden = evidence.upper() / pair.tolerance if len(evidence.lines) > 1 and self.constant(o) else 0.0
+                hidden = (
+                    evidence.upper() / pair.tolerance if len(evidence.lines) > 1 and self.nearby.constant(o) else 0.0
+                )
                 pair.share = max(share, hidden) if not everything else share
-
-    def constant(self, o: int) -> bool:
-        """Say whether an output changes by rounding only, at steps that are no rounding of the parameters themselves."""
-        rounding = ROUNDED * self.roundoff * self.values[o]
-        return self.reach >= self.roundoff**LONG_ENOUGH and self.changes[o] <= rounding
 
     def raise_tolerances(self, evidences: list[MatrixEvidence]) -> None:
         """Raise tolerances that were not given to what the noise can resolve."""

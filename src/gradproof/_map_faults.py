@@ -141,7 +141,7 @@ class FaultFinder:
                     CLAIM_ROUNDING * UNIT_ROUNDOFF[self.examination.precision] * float(np.max(norms, initial=0.0))
                 )
                 limit = np.maximum(MASKED * bars, largest * np.maximum(tolerance * norms, rounding))
-                limit = np.maximum(limit, self.underflow(output))
+                limit = np.maximum(limit, self.rounding_of(output))
             worst = np.maximum(worst, np.where(off > limit, off, 0.0))
         order = np.argsort(-worst, kind="stable")
         rows = [int(r) + output.start for r in order[: MOST_ROWS + 1] if worst[r] > 0]
@@ -150,7 +150,7 @@ class FaultFinder:
             rows = [r for r in rows if worst[r - output.start] > 1e-6 * worst[order[0]]]
         return rows
 
-    def underflow(self, output: OutputBlock) -> float:
+    def rounding_of(self, output: OutputBlock) -> float:
         """Return the change of an output over the parameters' scale that is its rounding.
 
         Its entries may differ by many orders of magnitude, and each is judged by its own; but what is left of a
@@ -242,7 +242,7 @@ class FaultFinder:
         t = student_quantile(estimate.degrees_of_freedom, self.examination.settings.alpha)
         bar = 3 * estimate.truncation_error + t * estimate.roundoff_error + CLAIM_ROUNDING * roundoff * size
         output = self.outputs.blocks[self.output_number(row)]
-        bar += self.underflow(output) / self.examination.plain_scales[p]
+        bar += self.rounding_of(output) / self.examination.plain_scales[p]
         numerical = claimed + estimate.value
         if within(estimate.value, max(bar, tolerance * (abs(claimed) + abs(numerical)))):
             return False

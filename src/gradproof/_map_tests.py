@@ -11,16 +11,14 @@ import numpy as np
 
 from gradproof._directions import FloatArray
 from gradproof._linear_claims import (
-    LINEARITY,
     Claim,
     JvpClaim,
     MatrixClaim,
-    Nonlinearity,
     Structure,
     VjpClaim,
     lowest_precision,
-    nonlinearity,
 )
+from gradproof._linearity import LINEARITY, Nonlinearity, nonlinearity
 from gradproof._map_engine import MapEngine, check_finite, inner
 from gradproof._outputs import Outputs
 from gradproof._problem import position

@@ -62,7 +62,8 @@ LOOKS_BEYOND: Final = 3
 BEYOND: Final = 8 * math.pi
 """Looks, and how much further most of them are, that tell a cost of visible granularity from one that is flat here."""
 RISES: Final = 8.0
-"""A cost of visible granularity changes by so many times its scatter, far enough away."""
+"""A cost of visible granularity changes by so many times its scatter, far enough away. Of all tables of seven values that
+jump among two or three levels, and look like noise, nine in ten change by less than 3.5 times theirs."""
 LOST: Final = 0.1
 """A curvature of which less than this is seen, where a longer step promises it clearly, is lost in rounding."""
 VISIBLE_GRAIN: Final = 0.02

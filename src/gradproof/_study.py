@@ -45,6 +45,9 @@ ROUNDED: Final = 30.0
 thousand of them. Changes that excuse a claim of zero must be smaller."""
 HIDDEN: Final = 100.0
 """Spreads of a line that a gradient of zero may be off by: few lines prove no less, and more would certify what is wrong."""
+AGAIN: Final = 0.1
+"""Share of the probability of an error that is kept for each second look: at claims that turn out to count as zero, and,
+for functions of many outputs, with more cotangents."""
 NEARBY: Final = 3.3 * FIRST_STEP
 """Reach, in units of the parameters' scale, over which it counts how much a cost changes: that of a first look. Further
 out a curvature that says nothing of the slope may be all that is seen, and would excuse any claim of zero."""
