@@ -15,7 +15,7 @@ from gradproof._engine import BudgetSpent
 from gradproof._results import Difference, Reason, Verdict
 from gradproof._settings import HIGHEST_TOLERANCES, UNIT_ROUNDOFF, round_up
 from gradproof._statistics import difference_from_above, norm_upper_bound, student_quantile
-from gradproof._study import AGAIN, NEARBY, NEGLIGIBLE, ROUNDED, BlockState, Study
+from gradproof._study import AGAIN, NEARBY, NEGLIGIBLE, ROUNDED, BlockState, Study, rounding_note
 
 BORDER: Final = 5.0
 """A discrepancy this many times above a line's noise is no noise: it lies too near to the tolerance to be decided."""
@@ -85,6 +85,8 @@ class Certification:
             if state.scale * state.norm * NEARBY <= limit:
                 state.zero, state.verdict, state.reason = True, None, None
                 members.append(Member(b, state.scale, state.norm, zero=True))
+        if members:
+            study.notes.append(rounding_note([study.problem.blocks[m.block].name for m in members], "cost"))
         return members
 
     def certify_group(self, members: list[Member], alpha: float) -> None:

@@ -198,7 +198,7 @@ class MapCheck:
             self.test_operator()
         if self.task.symmetric:
             self.symmetry(examination)
-        self.notes += [*claim.notes, *finder.found.notes]
+        self.notes += [*examination.notes, *claim.notes, *finder.found.notes]
         if self.is_complex:
             names = {"torch": "g = ∂/∂Re + i ∂/∂Im", "jax": "g = ∂/∂Re − i ∂/∂Im"}
             self.notes.append(

@@ -20,10 +20,10 @@ from gradproof._map_engine import Components, MapEngine, Moved
 from gradproof._map_nearby import Nearby
 from gradproof._matrix_evidence import MatrixEvidence, Pair
 from gradproof._noise import norm
-from gradproof._results import Diagnosis, Reason, Verdict
+from gradproof._results import Reason, Verdict
 from gradproof._scales import block_scales
 from gradproof._settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, UNIT_ROUNDOFF, Settings
-from gradproof._study import AGAIN, NEARBY, NEGLIGIBLE, ROUNDED
+from gradproof._study import AGAIN, NEARBY, NEGLIGIBLE, ROUNDED, rounding_note
 from gradproof._vector_lines import VectorLine, View
 from gradproof._vector_tables import LineReading
 
@@ -104,7 +104,6 @@ class MapExamination:
         self.settings = settings
         self.full = claim.columns_known
         self.notes: list[str] = []
-        self.diagnoses: list[Diagnosis] = []
         self.measured: list[Measured] = []
         self.lines = 0
         self.stream = 0
@@ -411,6 +410,13 @@ class MapExamination:
         for pair in open_:
             if pair.zero and all(other.zero for other in self.pairs[pair.output]):
                 pair.share = sizes[pair.output] / NEARBY
+        if found:
+            names = [
+                f"{self.outputs.blocks[pair.output].name} × {self.problem.blocks[pair.block].name}"
+                for pair in open_
+                if pair.zero
+            ]
+            self.notes.append(rounding_note(names, "function"))
         return frozenset(found)
 
     def certify_groups(self, groups: list[list[Member]], share: float) -> Known | None:

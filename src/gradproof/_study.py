@@ -53,6 +53,15 @@ NEARBY: Final = 3.3 * FIRST_STEP
 out a curvature that says nothing of the slope may be all that is seen, and would excuse any claim of zero."""
 
 
+def rounding_note(names: Sequence[str], of: str) -> str:
+    """Say that what is claimed of these blocks counts as zero beside what the cost, or an output, does nearby."""
+    shown = f"{', '.join(names[:6])}{' …' if len(names) > 6 else ''}"
+    return (
+        f"What is claimed of {shown} is nothing beside what the {of} does nearby, as a gradient at a "
+        "minimum is the rounding of its own terms: it counts as zero, and its digits were not judged."
+    )
+
+
 @dataclass(slots=True)
 class BlockState:
     """What is known of one block so far."""

@@ -149,13 +149,18 @@ def test_at_a_perfect_fit_a_gradient_is_the_rounding_of_its_terms(strategy):
     fit = lambda x: np.sum(residual(x) ** 2)
     for seed in range(8):
         options = {"seed": seed, "strategy": strategy}
-        assert check_gradient(fit, point, 6 * residual(point), **options).verdict is Verdict.CORRECT
+        report = check_gradient(fit, point, 6 * residual(point), **options)
+        assert report.verdict is Verdict.CORRECT
+        assert "counts as zero" in report.notes[0]
         assert check_gradient(fit, point, 6 * residual(point) + 1e-3, **options).verdict is Verdict.WRONG
         right = lambda x, u: 6 * u * residual(x)
         wrong = lambda x, u: 6 * u * residual(x) + 1e-3 * u
         assert check_vjp(lambda x: np.array([fit(x)]), right, point, **options).verdict is Verdict.CORRECT
         assert check_vjp(lambda x: np.array([fit(x)]), wrong, point, **options).verdict is Verdict.WRONG
-        assert check_vjp(lambda x: residual(x) ** 2, right, point, **options).verdict is Verdict.CORRECT
+        vector = check_vjp(lambda x: residual(x) ** 2, right, point, **options)
+        assert vector.verdict is Verdict.CORRECT
+        assert "output × point" in vector.notes[0]
+        assert "counts as zero" in vector.notes[0]
 
 
 @pytest.mark.parametrize("point", [np.ones(6), np.full(6, 0.3)])
