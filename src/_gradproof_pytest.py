@@ -292,7 +292,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _must_be_valid(options: dict[str, Any]) -> None:
     from gradproof import UsageError
-    from gradproof._settings import Settings
+    from gradproof._words.settings import Settings
 
     try:
         Settings(**options)

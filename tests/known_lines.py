@@ -6,7 +6,7 @@ import numpy as np
 
 
 class KnownLine:
-    """φ(t) − φ(0) of a given φ, as `gradproof._tables.Line` asks for it.
+    """φ(t) − φ(0) of a given φ, as `gradproof._numerics.tables.Line` asks for it.
 
     Parameters
     ----------

@@ -97,9 +97,9 @@ def test_the_package_offers_exactly_these_names():
 
 
 def test_every_error_of_the_package_is_offered():
-    from gradproof import _errors
+    from gradproof._words import errors
 
-    assert {name for name in public_names(_errors) if inspect.isclass(getattr(_errors, name))} == ERRORS
+    assert {name for name in public_names(errors) if inspect.isclass(getattr(errors, name))} == ERRORS
 
 
 def public_objects():

@@ -20,10 +20,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof._check import check_gradient
-from gradproof._errors import ShapeMismatch, UsageError
-from gradproof._results import Report
-from gradproof._statistics import within
+from gradproof._numerics.statistics import within
+from gradproof._verbs.gradient import check_gradient
+from gradproof._words.errors import ShapeMismatch, UsageError
+from gradproof._words.results import Report
 
 Array: TypeAlias = NDArray[Any]
 Cache: TypeAlias = tuple[Array, Array, Array, Array, Array, Array, Array, Array, Array, Array, Array, Array]

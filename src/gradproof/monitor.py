@@ -18,8 +18,8 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, get_args
 
-from gradproof._errors import EvaluationError, GradproofWarning, InconclusiveGradient, UsageError, WrongGradient
-from gradproof._results import Report, Verdict
+from gradproof._words.errors import EvaluationError, GradproofWarning, InconclusiveGradient, UsageError, WrongGradient
+from gradproof._words.results import Report, Verdict
 
 P = ParamSpec("P")
 Reaction: TypeAlias = Literal["warn", "stop", "ignore"]

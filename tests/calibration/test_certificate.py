@@ -15,10 +15,10 @@ from certificate import logistic, network
 from scipy import stats
 
 from gradproof import Verdict, check_gradient
-from gradproof._certificate import Certifier
-from gradproof._decision import Member
-from gradproof._noise import Pool
-from gradproof._statistics import (
+from gradproof._evidence.certificate import Certifier
+from gradproof._evidence.decision import Member
+from gradproof._numerics.noise import Pool
+from gradproof._numerics.statistics import (
     chi_square_lower_quantile,
     chi_square_upper_quantile,
     norm_lower_bound,
@@ -133,17 +133,19 @@ def test_other_directions_would_miss_them_more_often(draw):
 
 
 def test_the_quantile_of_the_other_tail_would_miss_errors_more_often(monkeypatch):
-    monkeypatch.setattr("gradproof._statistics.chi_square_lower_quantile", chi_square_upper_quantile)
+    monkeypatch.setattr("gradproof._numerics.statistics.chi_square_lower_quantile", chi_square_upper_quantile)
     assert too_many(false_correct(FEWER), FEWER, ALPHA)
 
 
 def test_the_mean_in_place_of_a_quantile_would_miss_errors_more_often(monkeypatch):
-    monkeypatch.setattr("gradproof._statistics.chi_square_lower_quantile", lambda degrees, alpha: float(degrees))
+    monkeypatch.setattr(
+        "gradproof._numerics.statistics.chi_square_lower_quantile", lambda degrees, alpha: float(degrees)
+    )
     assert too_many(false_correct(FEWER), FEWER, ALPHA)
 
 
 def test_alpha_spent_at_every_look_would_miss_errors_more_often(monkeypatch):
-    monkeypatch.setattr("gradproof._decision.alpha_for_correct", lambda alpha, lines: alpha)
+    monkeypatch.setattr("gradproof._evidence.decision.alpha_for_correct", lambda alpha, lines: alpha)
     assert too_many(false_correct(FEWER, looks=16), FEWER, ALPHA)
 
 
@@ -204,7 +206,7 @@ def test_the_limit_of_one_block_for_all_of_them_would_be_wrong_more_often(monkey
 
 
 def test_the_quantile_of_the_other_tail_would_be_wrong_more_often(monkeypatch):
-    monkeypatch.setattr("gradproof._statistics.chi_square_upper_quantile", chi_square_lower_quantile)
+    monkeypatch.setattr("gradproof._numerics.statistics.chi_square_upper_quantile", chi_square_lower_quantile)
     assert too_many(false_wrong(FEWER // 4), FEWER // 4, ALPHA)
 
 
@@ -302,7 +304,7 @@ def test_an_interval_without_a_quantile_would_miss(monkeypatch):
     def too_narrow(values, truncations, alpha):
         return norm_upper_bound(values, truncations, 0.5)
 
-    monkeypatch.setattr("gradproof._decision.norm_upper_bound", too_narrow)
+    monkeypatch.setattr("gradproof._evidence.decision.norm_upper_bound", too_narrow)
     assert outside_the_interval(50, (1e-3, 0.01), 1e-2) > 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradproof._results import (
+from gradproof._words.results import (
     BlockResult,
     Cause,
     Certificate,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from golden.sample_reports import SAMPLES
-from gradproof._results import Report
+from gradproof._words.results import Report
 from gradproof.reports import to_text
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ import pytest
 
 import _gradproof_pytest as plugin
 from gradproof import Report, Verdict
-from gradproof._comparison import read
+from gradproof.reports._comparison import read
 
 pytest_plugins = ["pytester"]
 

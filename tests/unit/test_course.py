@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradproof import course
-from gradproof._errors import ShapeMismatch, UsageError
-from gradproof._results import Report, Verdict
+from gradproof._words.errors import ShapeMismatch, UsageError
+from gradproof._words.results import Report, Verdict
 
 FINE = "Your backward propagation works perfectly fine! difference = "
 MISTAKE = "There is a mistake in the backward propagation! difference = "

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from gradproof._errors import (
+from gradproof._words.errors import (
     GradproofWarning,
     InconclusiveGradient,
     NonFiniteCost,
@@ -15,7 +15,7 @@ from gradproof._errors import (
     UsageError,
     WrongGradient,
 )
-from gradproof._results import BlockResult, Difference, Reason, Report, Verdict
+from gradproof._words.results import BlockResult, Difference, Reason, Report, Verdict
 from gradproof.monitor import GradientMonitor
 
 

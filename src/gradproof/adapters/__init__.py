@@ -12,8 +12,8 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from gradproof._directions import FloatArray
-from gradproof._errors import MissingFramework, MixedFrameworks, NotDifferentiable
+from gradproof._words.errors import MissingFramework, MixedFrameworks, NotDifferentiable
+from gradproof._words.vectors import FloatArray
 
 
 class Adapter(Protocol):

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradproof._containers import flatten
-from gradproof._directions import FloatArray
+from gradproof._words.vectors import FloatArray
 from gradproof.adapters import kind_of
+from gradproof.adapters._containers import flatten
 from gradproof.adapters._numpy import ADAPTER as NUMBERS
 
 _PRECISIONS: Final = ("float64", "float32", "float16", "bfloat16")

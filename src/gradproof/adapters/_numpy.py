@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from gradproof._directions import FloatArray
-from gradproof._settings import UNIT_ROUNDOFF
+from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.vectors import FloatArray
 from gradproof.adapters import kind_of
 
 _PRECISIONS: Final = ("float64", "float32", "float16")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from gradproof._directions import FloatArray
+from gradproof._words.vectors import FloatArray
 from gradproof.adapters import kind_of
 from gradproof.adapters._numpy import ADAPTER as NUMBERS
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradproof._blocks import choose
-from gradproof._containers import LONE_NAME
-from gradproof._errors import EmptyProblem, NotDifferentiable, UsageError
+from gradproof._problem.blocks import choose
+from gradproof._words.errors import EmptyProblem, NotDifferentiable, UsageError
 from gradproof.adapters import kind_of
+from gradproof.adapters._containers import LONE_NAME
 
 SHOWN: Final = 8
 """Constants that a note lists."""

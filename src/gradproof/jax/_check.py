@@ -11,14 +11,14 @@ from typing import Any, Final, Literal
 import jax
 import jax.numpy as jnp
 
-from gradproof._assertions import Inconclusive, asserted
-from gradproof._check_maps import MapCheck, make_task
-from gradproof._containers import Named
-from gradproof._errors import CostRaised, UsageError
-from gradproof._events import Observer
-from gradproof._modes import LABELS, Mode, check_modes, worst_of
-from gradproof._results import Report, Verdict
-from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
+from gradproof._examination.check_maps import MapCheck, make_task
+from gradproof._verbs.assertions import Inconclusive, asserted
+from gradproof._verbs.modes import LABELS, Mode, check_modes, worst_of
+from gradproof._words.errors import CostRaised, UsageError
+from gradproof._words.events import Observer
+from gradproof._words.results import Report, Verdict
+from gradproof._words.settings import DEFAULT_CONFIDENCE, Strategy
+from gradproof.adapters._containers import Named
 from gradproof.jax._arguments import Arguments
 from gradproof.jax._coordinates import report_of_coordinates, returns_one_number
 from gradproof.jax._derivatives import Derivative, GivenGradient, GivenVjp, ModeMissing

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradproof._check import check_gradient
-from gradproof._containers import Named
-from gradproof._modes import of_output
-from gradproof._results import Report
+from gradproof._verbs.gradient import check_gradient
+from gradproof._verbs.modes import of_output
+from gradproof._words.results import Report
+from gradproof.adapters._containers import Named
 from gradproof.jax._functions import Evaluator
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import jax
 import jax.numpy as jnp
 
-from gradproof._containers import Named
-from gradproof._errors import GradproofError, UsageError
+from gradproof._words.errors import GradproofError, UsageError
+from gradproof.adapters._containers import Named
 from gradproof.jax._errors import quoted
 from gradproof.jax._functions import Arrays, Evaluator, Function, fresh
 

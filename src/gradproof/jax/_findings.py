@@ -8,8 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradproof._results import Cause, Diagnosis, Report, Verdict
-from gradproof._settings import DEFAULT_TOLERANCES
+from gradproof._words.results import Cause, Diagnosis, Report, Verdict
+from gradproof._words.settings import DEFAULT_TOLERANCES
 from gradproof.jax._values import half_the_digits, relative_distance
 
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradproof._containers import Named
-from gradproof._errors import CostRaised, NotDifferentiable, ShapeMismatch
-from gradproof._outputs import LONE_OUTPUT
+from gradproof._problem.outputs import LONE_OUTPUT
+from gradproof._words.errors import CostRaised, NotDifferentiable, ShapeMismatch
 from gradproof.adapters import kind_of
+from gradproof.adapters._containers import Named
 from gradproof.jax._arguments import Arguments, is_inexact, named_leaves, zero_tangent
 from gradproof.jax._compilation import DISPATCH, TRACING, pays
 from gradproof.jax._errors import quoted

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from gradproof._outputs import REAL_PARTS
-from gradproof._settings import UNIT_ROUNDOFF
-from gradproof._statistics import within
+from gradproof._numerics.statistics import within
+from gradproof._problem.outputs import REAL_PARTS
+from gradproof._words.precision import UNIT_ROUNDOFF
 
 SAME: Final = 1.0e3
 """A function gives the same values where they differ by no more than so many roundings of the largest."""

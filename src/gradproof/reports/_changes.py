@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Final
 
-from gradproof._comparison import NEW_KINDS, Change, Kind
-from gradproof._results import Verdict
+from gradproof._words.results import Verdict
+from gradproof.reports._comparison import NEW_KINDS, Change, Kind
 from gradproof.reports._layout import safe, shorten, wrap
 from gradproof.reports._numbers import count, short
 from gradproof.reports._sections import names
@@ -23,7 +23,7 @@ def changes_to_text(changes: Sequence[Change], checks: int, *, width: int = 80) 
     Parameters
     ----------
     changes
-        As `gradproof._comparison.changes` lists them.
+        As `gradproof.reports._comparison.changes` lists them.
     checks
         How many checks there are now.
     width

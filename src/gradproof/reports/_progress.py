@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Self
 
-from gradproof._events import Evaluated, Event, Planned, Settled
+from gradproof._words.events import Evaluated, Event, Planned, Settled
 from gradproof.reports._layout import pad, safe
 from gradproof.reports._numbers import count, duration
 

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from gradproof._results import Reason, Verdict
-from gradproof._settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE
+from gradproof._words.results import Reason, Verdict
+from gradproof._words.settings import DEFAULT_BUDGET, DEFAULT_CONFIDENCE
 from gradproof.reports._layout import Line, Span, Style, cells, plain, safe, shorten, wrap
 from gradproof.reports._numbers import bound, count, duration, lower_bound, short, with_bar
 
 if TYPE_CHECKING:
-    from gradproof._results import BlockResult, Diagnosis, Report
+    from gradproof._words.results import BlockResult, Diagnosis, Report
 
 VERDICT_STYLES: Final[dict[Verdict, Style]] = {
     Verdict.CORRECT: "good",

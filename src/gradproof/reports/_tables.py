@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from gradproof._results import Verdict
-from gradproof._statistics import within
+from gradproof._numerics.statistics import within
+from gradproof._words.results import Verdict
 from gradproof.reports._layout import Cell, Column, Line, plain, safe, table, wrap
 from gradproof.reports._numbers import count, figures, grouped, ratio, rounded_up, short, to_bar, with_bar
 from gradproof.reports._sections import VERDICT_STYLES
 
 if TYPE_CHECKING:
-    from gradproof._results import BlockResult, CoordinateResult, Report, SelfTestResult
+    from gradproof._words.results import BlockResult, CoordinateResult, Report, SelfTestResult
 
 MOST_CORRECT: Final = 8
 """With more CORRECT blocks the table folds …"""

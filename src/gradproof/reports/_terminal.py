@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from gradproof._results import Report
+    from gradproof._words.results import Report
 
 WIDEST_PAGE: Final = 100
 PLAIN_WIDTH: Final = 80

@@ -9,7 +9,7 @@ from gradproof.reports._sections import causes, footer, headline, notes
 from gradproof.reports._tables import blocks, faulty_coordinates, kink_choices, self_test
 
 if TYPE_CHECKING:
-    from gradproof._results import Report
+    from gradproof._words.results import Report
 
 NARROWEST_PAGE: Final = 50
 ANSI: Final[dict[Style, str]] = {"good": "1;32", "bad": "1;31", "unsure": "1;33", "heading": "1", "faint": "2"}

@@ -8,10 +8,10 @@ from typing import Any, Final
 import torch
 from torch.autograd import forward_ad
 
-from gradproof._containers import LONE_NAME, Named, below, flatten
-from gradproof._errors import NotDifferentiable, UsageError
-from gradproof._outputs import LONE_OUTPUT
+from gradproof._problem.outputs import LONE_OUTPUT
+from gradproof._words.errors import NotDifferentiable, UsageError
 from gradproof.adapters import kind_of
+from gradproof.adapters._containers import LONE_NAME, Named, below, flatten
 from gradproof.adapters._torch import ADAPTER
 
 Function = Callable[[Sequence[Any]], Any]

@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from gradproof._containers import Named
-from gradproof._settings import UNIT_ROUNDOFF
+from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof.adapters._containers import Named
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._autograd import Graph
 

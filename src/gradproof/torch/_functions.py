@@ -11,16 +11,16 @@ from typing import Any, Final, Literal
 
 import torch
 
-from gradproof._assertions import Inconclusive, asserted
-from gradproof._check import check_gradient
-from gradproof._check_maps import MapCheck, make_task
-from gradproof._containers import Named, flatten
-from gradproof._errors import CostRaised, GradproofError, UsageError
-from gradproof._events import Observer
-from gradproof._modes import LABELS, Mode, check_modes, of_output, worst_of
-from gradproof._problem import Problem
-from gradproof._results import Report
-from gradproof._settings import DEFAULT_CONFIDENCE, Strategy
+from gradproof._examination.check_maps import MapCheck, make_task
+from gradproof._problem.problem import Problem
+from gradproof._verbs.assertions import Inconclusive, asserted
+from gradproof._verbs.gradient import check_gradient
+from gradproof._verbs.modes import LABELS, Mode, check_modes, of_output, worst_of
+from gradproof._words.errors import CostRaised, GradproofError, UsageError
+from gradproof._words.events import Observer
+from gradproof._words.results import Report
+from gradproof._words.settings import DEFAULT_CONFIDENCE, Strategy
+from gradproof.adapters._containers import Named, flatten
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._autograd import Graph, derivative_of, push
 from gradproof.torch._evaluation import Evaluator

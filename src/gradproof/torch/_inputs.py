@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from gradproof._containers import Named, Spec, below, flatten
-from gradproof._errors import MixedFrameworks, NotDifferentiable, UsageError
+from gradproof._words.errors import MixedFrameworks, NotDifferentiable, UsageError
 from gradproof.adapters import kind_of
+from gradproof.adapters._containers import Named, Spec, below, flatten
 from gradproof.adapters._torch import ADAPTER
 
 

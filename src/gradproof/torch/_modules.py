@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradproof._assertions import Inconclusive, asserted
-from gradproof._check import check_gradient
-from gradproof._containers import Named
-from gradproof._errors import CostRaised, NotDifferentiable, NotScalar, UsageError
-from gradproof._events import Observer
-from gradproof._problem import Problem
-from gradproof._results import BlockResult, Reason, Report, Verdict
-from gradproof._settings import DEFAULT_CONFIDENCE, DEFAULT_TOLERANCES, Strategy
+from gradproof._problem.problem import Problem
+from gradproof._verbs.assertions import Inconclusive, asserted
+from gradproof._verbs.gradient import check_gradient
+from gradproof._words.errors import CostRaised, NotDifferentiable, NotScalar, UsageError
+from gradproof._words.events import Observer
+from gradproof._words.results import BlockResult, Reason, Report, Verdict
+from gradproof._words.settings import DEFAULT_CONFIDENCE, DEFAULT_TOLERANCES, Strategy
 from gradproof.adapters import kind_of
+from gradproof.adapters._containers import Named
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._borrowed import Borrowed
 from gradproof.torch._parameters import Parameters, listed

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from gradproof._blocks import choose
-from gradproof._errors import EmptyProblem, UsageError
+from gradproof._problem.blocks import choose
+from gradproof._words.errors import EmptyProblem, UsageError
 
 
 class Parameters:

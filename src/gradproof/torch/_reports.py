@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gradproof._results import BlockResult, Cause, Diagnosis, Difference, Reason, Report, Verdict
-from gradproof._settings import DEFAULT_BUDGET, DEFAULT_TOLERANCES
+from gradproof._words.results import BlockResult, Cause, Diagnosis, Difference, Reason, Report, Verdict
+from gradproof._words.settings import DEFAULT_BUDGET, DEFAULT_TOLERANCES
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._autograd import Graph
 

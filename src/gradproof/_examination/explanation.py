@@ -1,0 +1,184 @@
+"""After WRONG: where in the block the fault is, what causes it, and whether the remedy certifies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from gradproof._diagnosis.evidence import Evidence, Finding, Probe
+from gradproof._diagnosis.naming import diagnose
+from gradproof._evaluation.engine import BudgetSpent
+from gradproof._evidence.search import Location, Locator
+from gradproof._examination.study import Study
+from gradproof._numerics.lines import Calibration
+from gradproof._numerics.statistics import student_quantile
+from gradproof._words.directions import BlockDirection, Coordinate, Slab
+from gradproof._words.results import Cause, Diagnosis, Verdict
+from gradproof._words.vectors import FloatArray
+
+PROBES: Final = 6
+"""Lines within a faulty block: for one coefficient and the precision of a float64 line, four more than needed."""
+COORDINATE_ALPHA: Final = 1e-4
+"""Probability that the noise of one coordinate exceeds the bar by which causes are told apart."""
+RESERVE: Final = 0.25
+"""Share of what is left of the budget that the search leaves to the diagnosis and the remedy."""
+
+
+Remedied = Callable[[dict[int, FloatArray]], tuple[Verdict, float]]
+"""Certifies some blocks with other claims, with fresh directions; returns the verdict and the bound on their D."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What was found out about a wrong gradient."""
+
+    diagnoses: tuple[Diagnosis, ...]
+    notes: tuple[str, ...]
+
+
+def explain(study: Study, remedied: Remedied) -> Explanation:
+    """Locate the faults, name their causes and certify the remedies, as far as the budget goes."""
+    notes: list[str] = []
+    probes: dict[int, list[Probe]] = {}
+    located: dict[int, list[tuple[Slab, ...]]] = {}
+    calibrations: dict[int, Calibration | None] = {}
+    total = study.engine.budget
+    left = total - study.engine.evaluations
+    study.engine.budget = total - math.ceil(RESERVE * left) if math.isfinite(left) else total
+    try:
+        for b in study.faulty:
+            probes[b] = []
+            gather_probes(study, b, probes[b], calibrations)
+        for b in study.faulty:
+            location = locate(study, b, calibrations)
+            located[b] = location.parts
+            if not location.complete:
+                notes.append(
+                    f"The budget ended the search in {study.problem.blocks[b].name}; what it had found so far is shown."
+                )
+    except BudgetSpent:
+        notes.append("The budget ended the search for the causes; a larger budget= lets it go on.")
+    study.engine.budget = total
+    study.phase = "diagnosis"
+    blocks = study.problem.blocks
+    findings = name_causes(
+        Evidence(
+            names=tuple(block.name for block in blocks),
+            shapes=tuple(block.shape for block in blocks),
+            dtypes=tuple(block.dtype for block in blocks),
+            claimed=study.claimed,
+            point=study.problem.values,
+            faulty=tuple(study.faulty),
+            probes=probes,
+            located=located,
+            counts={},
+        ),
+        notes,
+    )
+    study.phase = "remedy"
+    diagnoses = certify_remedies(study, remedied, findings, notes)
+    return Explanation(tuple(diagnoses), tuple(notes))
+
+
+def name_causes(evidence: Evidence, notes: list[str]) -> tuple[Finding, ...]:
+    """Diagnose; say so where the numbers are at the edge of what a float can hold, so that squares of them are not."""
+    try:
+        return diagnose(evidence)
+    except ArithmeticError:
+        notes.append(
+            "The cause could not be examined: the gradient's squares leave the range of floating-point numbers."
+        )
+        return ()
+
+
+def gather_probes(study: Study, b: int, probes: list[Probe], calibrations: dict[int, Calibration | None]) -> None:
+    """Measure the true gradient's derivatives along directions within a block, or take the coordinates that are known."""
+    claimed = study.claimed[b]
+    if study.exhaustive is not None and claimed.size:
+        measured = study.exhaustive.blocks[b]
+        # Where two values agreed with the claim, their truncation error was never measured: it is what they differ by.
+        unseen = np.where(measured.judged, 0.0, 2 * np.abs(measured.discrepancy))
+        _, degrees = study.pool.level(0.0)
+        t = student_quantile(degrees, COORDINATE_ALPHA)
+        bars = 3 * measured.truncation + t * measured.spread + 1e-14 * np.abs(claimed) + unseen
+        for j in range(claimed.size):
+            if math.isfinite(bars[j]) and j not in measured.kinks:
+                value = float(claimed[j] + measured.discrepancy[j])
+                probes.append(Probe(direction=Coordinate(b, j), value=value, bar=float(bars[j])))
+    stream = study.next_streams()
+    residuals, numericals = [], []
+    for k in range(PROBES):
+        direction = study.block_direction(b, stream + k)
+        estimate = study.measure(direction, calibrations, b)
+        if estimate.trusted and math.isfinite(estimate.value) and estimate.kink is None:
+            component = direction.component(b, study.problem.blocks[b].shape)
+            assert component is not None  # noqa: S101  # the direction is within this block
+            value = float(claimed @ component) + estimate.value
+            probes.append(Probe(direction=direction, value=value, bar=study.decision_bar(estimate)))
+            residuals.append(estimate.value / direction.scale)
+            numericals.append(value / direction.scale)
+    if residuals:
+        root = math.sqrt(len(residuals))
+        study.note_norms(b, math.hypot(*residuals) / root, math.hypot(*numericals) / root)
+
+
+def locate(study: Study, b: int, calibrations: dict[int, Calibration | None]) -> Location:
+    """Find the part of a block that is wrong; from the coordinates where they are known, else by halving."""
+    block = study.problem.blocks[b]
+    if study.exhaustive is not None:
+        wrong = np.flatnonzero(study.exhaustive.blocks[b].wrong)
+        exercised = np.count_nonzero(~study.exhaustive.blocks[b].still)
+        whole = wrong.size == 0 or wrong.size >= exercised
+        return Location([] if whole else [(Slab(None, int(j), int(j) + 1),) for j in wrong])
+
+    def measure(direction: BlockDirection) -> tuple[float, float]:
+        estimate = study.measure(direction, calibrations, b)
+        if not math.isfinite(estimate.value):
+            return 0.0, math.inf
+        return estimate.value, study.decision_bar(estimate)
+
+    scale = study.block_direction(b, 0).scale
+    locator = Locator(
+        measure, b, block.shape, scale, seed=study.block_direction(b, 0).seed, stream=study.next_streams()
+    )
+    return locator.run(BudgetSpent)
+
+
+def certify_remedies(
+    study: Study, remedied: Remedied, findings: Sequence[Finding], notes: list[str]
+) -> list[Diagnosis]:
+    """Apply each remedy and certify it with fresh directions; what certifies comes first, and once for each block."""
+    diagnoses: list[Diagnosis] = []
+    mended: dict[int, FloatArray] = {}
+    for finding in findings:
+        diagnosis = finding.diagnosis
+        if not finding.corrected or any(b in mended for b in finding.corrected):
+            if not any(b in mended for b in finding.corrected):
+                diagnoses.append(diagnosis)
+            continue
+        claims = {b: make() for b, make in finding.corrected.items()}
+        try:
+            verdict, upper = remedied(claims)
+        except BudgetSpent:
+            diagnoses.append(diagnosis)
+            continue
+        if verdict is Verdict.CORRECT:
+            diagnosis = replace(diagnosis, certified_remedy=diagnosis.remedy, certified_to=upper)
+            mended.update(claims)
+            named = {study.problem.blocks[b].name for b in claims}
+            diagnoses = [d for d in diagnoses if d.block not in named]
+        elif diagnosis.cause is not Cause.UNKNOWN:
+            diagnosis = replace(diagnosis, remedy="")
+        diagnoses.append(diagnosis)
+    if len(mended) > 1 and set(mended) == set(study.faulty):
+        try:
+            verdict, upper = remedied(mended)
+        except BudgetSpent:
+            return diagnoses
+        if verdict is Verdict.CORRECT:
+            notes.append(f"With all of these remedies together the gradient is certified to {upper:.1e}.")
+    return diagnoses

@@ -1,0 +1,4 @@
+"""The user's problem and every check of what was given: blocks of the point, outputs, what is claimed.
+
+A file imports from those before it only. Order: blocks, outputs, problem, scales, claims, linearity, jacobians.
+"""

@@ -1,0 +1,555 @@
+"""The public checks of functions with many outputs, and their assertions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gradproof._verbs.assertions import Inconclusive, asserted
+from gradproof._words.events import Observer
+from gradproof._words.results import Report
+from gradproof._words.settings import DEFAULT_CONFIDENCE, Convention, Strategy
+
+
+def check_vjp(
+    function: Callable[[Any], Any],
+    vjp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    tolerance: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    strategy: Strategy = "auto",
+    budget: int | None = None,
+    seed: int | None = None,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    convention: Convention = "torch",
+    observer: Observer | None = None,
+) -> Report:
+    """Check a vector-Jacobian product: a hand-written backward pass.
+
+    Parameters
+    ----------
+    function
+        Callable: point → an array, a number, or nested containers of them.
+    vjp
+        Callable: (point, cotangent) → the product Jᵀu in the point's structure; the cotangent comes in the outputs' structure.
+    point
+        A number, an array, or nested containers of them; complex numbers count as pairs of reals. Never written to.
+    tolerance
+        Largest acceptable relative difference ‖A − J‖ / (‖A‖ + ‖J‖) of each pair output × parameter, in the Frobenius
+        norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
+        measured noise can resolve.
+    confidence
+        Probability, over the directions drawn, with which a verdict holds.
+    strategy
+        "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
+        "auto": the lines, and every column too where there are few.
+    budget
+        Hard limit on calls of the function; None for 1000 ("coordinates": whatever it takes). Calls of the claim are not
+        counted.
+    seed
+        Of the directions; None for a fresh one, which the report records.
+    only, exclude
+        Patterns of the names of the point's blocks to check, or to hold constant.
+    convention
+        Of complex derivatives: "torch" for g = ∂/∂Re + i ∂/∂Im, with ⟨u, y⟩ = Re Σ conj(u)·y; "jax" for
+        g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
+    observer
+        Called with an event record at each evaluation.
+
+    Returns
+    -------
+    Report
+        Whatever the verdict; its blocks are the pairs "output × parameter".
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands: a wrong structure, shape or type, each named.
+    EvaluationError
+        Where the function cannot be evaluated at the point itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = check_vjp(np.sin, lambda x, u: u * np.cos(x), np.array([0.1, 0.7]), seed=0)
+    >>> report.verdict.name
+    'CORRECT'
+    """
+    options = {
+        "tolerance": tolerance,
+        "confidence": confidence,
+        "strategy": strategy,
+        "budget": budget,
+        "seed": seed,
+        "only": only,
+        "exclude": exclude,
+        "convention": convention,
+        "observer": observer,
+    }
+    return _run("check_vjp", function, vjp, point, options)
+
+
+def assert_vjp(
+    function: Callable[[Any], Any],
+    vjp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    inconclusive: Inconclusive = "raise",
+    **options: Any,
+) -> Report:
+    """Assert what `check_vjp` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    function, vjp, point
+        As for `check_vjp`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check_vjp`.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check_vjp, function, vjp, point, **options)
+
+
+def check_jvp(
+    function: Callable[[Any], Any],
+    jvp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    tolerance: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    strategy: Strategy = "auto",
+    budget: int | None = None,
+    seed: int | None = None,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    observer: Observer | None = None,
+) -> Report:
+    """Check a Jacobian-vector product: a hand-written tangent.
+
+    Parameters
+    ----------
+    function
+        Callable: point → an array, a number, or nested containers of them.
+    jvp
+        Callable: (point, tangent) → the product Jv in the outputs' structure; the tangent comes in the point's structure.
+    point
+        A number, an array, or nested containers of them; complex numbers count as pairs of reals. Never written to.
+    tolerance
+        Largest acceptable relative difference ‖A − J‖ / (‖A‖ + ‖J‖) of each pair output × parameter, in the Frobenius
+        norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
+        measured noise can resolve.
+    confidence
+        Probability, over the directions drawn, with which a verdict holds.
+    strategy
+        "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
+        "auto": the lines, and every column too where there are few.
+    budget
+        Hard limit on calls of the function; None for 1000 ("coordinates": whatever it takes). Calls of the claim are not
+        counted.
+    seed
+        Of the directions; None for a fresh one, which the report records.
+    only, exclude
+        Patterns of the names of the point's blocks to check, or to hold constant.
+    observer
+        Called with an event record at each evaluation.
+
+    Returns
+    -------
+    Report
+        Whatever the verdict; its blocks are the pairs "output × parameter".
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands: a wrong structure, shape or type, each named.
+    EvaluationError
+        Where the function cannot be evaluated at the point itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = check_jvp(np.sin, lambda x, v: np.cos(x) * v, np.array([0.1, 0.7]), seed=0)
+    >>> report.verdict.name
+    'CORRECT'
+    """
+    options = {
+        "tolerance": tolerance,
+        "confidence": confidence,
+        "strategy": strategy,
+        "budget": budget,
+        "seed": seed,
+        "only": only,
+        "exclude": exclude,
+        "observer": observer,
+    }
+    return _run("check_jvp", function, jvp, point, options)
+
+
+def assert_jvp(
+    function: Callable[[Any], Any],
+    jvp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    inconclusive: Inconclusive = "raise",
+    **options: Any,
+) -> Report:
+    """Assert what `check_jvp` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    function, jvp, point
+        As for `check_jvp`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check_jvp`.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check_jvp, function, jvp, point, **options)
+
+
+def check_jacobian(
+    function: Callable[[Any], Any],
+    jacobian: Any,
+    point: Any,
+    *,
+    tolerance: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    strategy: Strategy = "auto",
+    budget: int | None = None,
+    seed: int | None = None,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    convention: Convention = "torch",
+    observer: Observer | None = None,
+) -> Report:
+    """Check a whole Jacobian.
+
+    Parameters
+    ----------
+    function
+        Callable: point → an array, a number, or nested containers of them.
+    jacobian
+        An array of one row an output and one column a parameter (or of shape output.shape + point.shape), nested blocks
+        ``jacobian["output"]["parameter"]``, a SciPy sparse matrix, a LinearOperator; or a callable point → one of these.
+    point
+        A number, an array, or nested containers of them; complex numbers count as pairs of reals. Never written to.
+    tolerance
+        Largest acceptable relative difference ‖A − J‖ / (‖A‖ + ‖J‖) of each pair output × parameter, in the Frobenius
+        norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
+        measured noise can resolve.
+    confidence
+        Probability, over the directions drawn, with which a verdict holds.
+    strategy
+        "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
+        "auto": the lines, and every column too where there are few.
+    budget
+        Hard limit on calls of the function; None for 1000 ("coordinates": whatever it takes). Calls of the claim are not
+        counted.
+    seed
+        Of the directions; None for a fresh one, which the report records.
+    only, exclude
+        Patterns of the names of the point's blocks to check, or to hold constant.
+    convention
+        Of complex derivatives: "torch" for g = ∂/∂Re + i ∂/∂Im, with ⟨u, y⟩ = Re Σ conj(u)·y; "jax" for
+        g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
+    observer
+        Called with an event record at each evaluation.
+
+    Returns
+    -------
+    Report
+        Whatever the verdict; its blocks are the pairs "output × parameter".
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands: a wrong structure, shape or type, each named.
+    EvaluationError
+        Where the function cannot be evaluated at the point itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = check_jacobian(np.sin, lambda x: np.diag(np.cos(x)), np.array([0.1, 0.7]), seed=0)
+    >>> report.verdict.name
+    'CORRECT'
+    """
+    options = {
+        "tolerance": tolerance,
+        "confidence": confidence,
+        "strategy": strategy,
+        "budget": budget,
+        "seed": seed,
+        "only": only,
+        "exclude": exclude,
+        "convention": convention,
+        "observer": observer,
+    }
+    return _run("check_jacobian", function, jacobian, point, options)
+
+
+def assert_jacobian(
+    function: Callable[[Any], Any], jacobian: Any, point: Any, *, inconclusive: Inconclusive = "raise", **options: Any
+) -> Report:
+    """Assert what `check_jacobian` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    function, jacobian, point
+        As for `check_jacobian`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check_jacobian`.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check_jacobian, function, jacobian, point, **options)
+
+
+def check_hvp(
+    gradient: Callable[[Any], Any],
+    hvp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    tolerance: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    strategy: Strategy = "auto",
+    budget: int | None = None,
+    seed: int | None = None,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    observer: Observer | None = None,
+) -> Report:
+    """Check a Hessian-vector product against the gradient, and its symmetry.
+
+    Parameters
+    ----------
+    gradient
+        Callable: point → the cost's gradient, in the point's structure. Check it first, with `check_gradient`.
+    hvp
+        Callable: (point, vector) → the product Hv; vector and product in the point's structure.
+    point
+        A number, an array, or nested containers of them; complex numbers count as pairs of reals. Never written to.
+    tolerance
+        Largest acceptable relative difference ‖A − J‖ / (‖A‖ + ‖J‖) of each pair output × parameter, in the Frobenius
+        norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
+        measured noise can resolve.
+    confidence
+        Probability, over the directions drawn, with which a verdict holds.
+    strategy
+        "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
+        "auto": the lines, and every column too where there are few.
+    budget
+        Hard limit on calls of the gradient; None for 1000 ("coordinates": whatever it takes). Calls of the claim are not
+        counted.
+    seed
+        Of the directions; None for a fresh one, which the report records.
+    only, exclude
+        Patterns of the names of the point's blocks to check, or to hold constant.
+    observer
+        Called with an event record at each evaluation.
+
+    Returns
+    -------
+    Report
+        Whatever the verdict; its blocks are the pairs "output × parameter".
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands: a wrong structure, shape or type, each named.
+    EvaluationError
+        Where the gradient cannot be evaluated at the point itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = check_hvp(np.cos, lambda x, v: -np.sin(x) * v, np.array([0.1, 0.7]), seed=0)
+    >>> report.verdict.name
+    'CORRECT'
+    """
+    options = {
+        "tolerance": tolerance,
+        "confidence": confidence,
+        "strategy": strategy,
+        "budget": budget,
+        "seed": seed,
+        "only": only,
+        "exclude": exclude,
+        "observer": observer,
+    }
+    return _run("check_hvp", gradient, hvp, point, options, symmetric=True)
+
+
+def assert_hvp(
+    gradient: Callable[[Any], Any],
+    hvp: Callable[[Any, Any], Any],
+    point: Any,
+    *,
+    inconclusive: Inconclusive = "raise",
+    **options: Any,
+) -> Report:
+    """Assert what `check_hvp` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    gradient, hvp, point
+        As for `check_hvp`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check_hvp`.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check_hvp, gradient, hvp, point, **options)
+
+
+def check_hessian(
+    gradient: Callable[[Any], Any],
+    hessian: Any,
+    point: Any,
+    *,
+    tolerance: float | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    strategy: Strategy = "auto",
+    budget: int | None = None,
+    seed: int | None = None,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+    observer: Observer | None = None,
+) -> Report:
+    """Check a Hessian against the gradient, and its symmetry.
+
+    Parameters
+    ----------
+    gradient
+        Callable: point → the cost's gradient, in the point's structure. Check it first, with `check_gradient`.
+    hessian
+        As the Jacobian of `check_jacobian`: an array, nested blocks, a sparse matrix, a LinearOperator; or a callable.
+    point
+        A number, an array, or nested containers of them; complex numbers count as pairs of reals. Never written to.
+    tolerance
+        Largest acceptable relative difference ‖A − J‖ / (‖A‖ + ‖J‖) of each pair output × parameter, in the Frobenius
+        norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
+        measured noise can resolve.
+    confidence
+        Probability, over the directions drawn, with which a verdict holds.
+    strategy
+        "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
+        "auto": the lines, and every column too where there are few.
+    budget
+        Hard limit on calls of the gradient; None for 1000 ("coordinates": whatever it takes). Calls of the claim are not
+        counted.
+    seed
+        Of the directions; None for a fresh one, which the report records.
+    only, exclude
+        Patterns of the names of the point's blocks to check, or to hold constant.
+    observer
+        Called with an event record at each evaluation.
+
+    Returns
+    -------
+    Report
+        Whatever the verdict; its blocks are the pairs "output × parameter".
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands: a wrong structure, shape or type, each named.
+    EvaluationError
+        Where the gradient cannot be evaluated at the point itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = check_hessian(np.cos, lambda x: np.diag(-np.sin(x)), np.array([0.1, 0.7]), seed=0)
+    >>> report.verdict.name
+    'CORRECT'
+    """
+    options = {
+        "tolerance": tolerance,
+        "confidence": confidence,
+        "strategy": strategy,
+        "budget": budget,
+        "seed": seed,
+        "only": only,
+        "exclude": exclude,
+        "observer": observer,
+    }
+    return _run("check_hessian", gradient, hessian, point, options, symmetric=True)
+
+
+def assert_hessian(
+    gradient: Callable[[Any], Any], hessian: Any, point: Any, *, inconclusive: Inconclusive = "raise", **options: Any
+) -> Report:
+    """Assert what `check_hessian` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    gradient, hessian, point
+        As for `check_hessian`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check_hessian`.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check_hessian, gradient, hessian, point, **options)
+
+
+def _run(
+    verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False
+) -> Report:
+    from gradproof._examination.check_maps import MapCheck, make_task  # loaded when it is used: imports stay cheap
+
+    return MapCheck(make_task(verb, function, claimed, point, options, symmetric=symmetric)).run()

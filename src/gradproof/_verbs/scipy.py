@@ -1,0 +1,240 @@
+"""Pairs of function and derivative as SciPy takes them: ``fun``, ``jac``, ``args``, ``bounds``, ``jac=True``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from gradproof._verbs.gradient import check_gradient
+from gradproof._verbs.maps import check_hessian, check_hvp, check_jacobian
+from gradproof._words.errors import NotScalar, ShapeMismatch, UsageError
+from gradproof._words.results import Report
+from gradproof._words.vectors import FloatArray
+
+AT_A_BOUND: Final = 1e-8
+"""A coordinate this near to a bound, relatively, is measured on one side."""
+
+
+class OutOfBounds(ValueError):
+    """A displaced point lies outside the bounds; the step is shortened, or taken on one side."""
+
+
+def check_scipy(
+    fun: Callable[..., Any] | None,
+    x0: Any,
+    jac: Any = None,
+    *,
+    hess: Any = None,
+    hessp: Callable[..., Any] | None = None,
+    args: Any = (),
+    bounds: Any = None,
+    t: float | None = None,
+    **options: Any,
+) -> Report:
+    """Check a derivative written for `scipy.optimize` or `scipy.integrate`, in the form in which they take it.
+
+    Parameters
+    ----------
+    fun
+        ``fun(x, *args)``: a number (``minimize``) or a vector (``least_squares``, ``root``); ``fun(t, y, *args)`` with t
+        given (``solve_ivp``). ``(value, derivative)`` with ``jac=True``. None where a Hessian is checked against ``jac``.
+    x0
+        Where to check: a vector.
+    jac
+        ``jac(x, *args)``, ``jac(t, y, *args)`` or a constant matrix: a gradient, or an array, a sparse matrix or a
+        LinearOperator of one row an output. Or True.
+    hess
+        ``hess(x, *args)``: checked against ``jac``, instead of ``jac`` itself.
+    hessp
+        ``hessp(x, p, *args)``: checked against ``jac``, instead of ``jac`` itself.
+    args
+        Further arguments of all of them.
+    bounds
+        As in ``minimize`` (one pair (low, high) a coordinate, None for no bound), as in ``least_squares`` (a tuple of
+        lower and upper bounds), or a ``Bounds`` object. Displaced points stay inside; where x0 lies at a bound, every
+        coordinate is measured by itself, on one side where it must be.
+    t
+        The time of ``solve_ivp``'s functions, held constant.
+    **options
+        As for `check_gradient` and `check_jacobian`: tolerance, confidence, strategy, budget, seed.
+
+    Returns
+    -------
+    Report
+        That of `check_gradient`, `check_jacobian`, `check_hessian` or `check_hvp`.
+
+    Raises
+    ------
+    UsageError
+        For what cannot be checked as it stands.
+
+    Examples
+    --------
+    >>> from scipy.optimize import rosen, rosen_der
+    >>> check_scipy(rosen, [1.3, 0.7, 0.8], rosen_der, seed=0).verdict.name
+    'CORRECT'
+    """
+    x = np.array(x0, dtype=np.float64) if np.asarray(x0).dtype.kind in "iub" else np.array(x0)
+    x = x.reshape(-1)
+    extra = tuple(args) if isinstance(args, (tuple, list)) else (args,)
+    low, high = read_bounds(bounds, x)
+    if np.any((x < low) | (x > high)):
+        j = int(np.flatnonzero((x < low) | (x > high))[0])
+        raise UsageError(
+            f"x0[{j}] is {x[j]}, outside its bounds ({low[j]}, {high[j]})", remedy="Check at a point inside the bounds"
+        )
+    inside = _Inside(low, high, t, extra)
+    if np.any(inside.near(x)) and options.get("strategy", "auto") == "auto":
+        options["strategy"] = "coordinates"
+    if jac is None or isinstance(jac, str):
+        raise UsageError(
+            f"jac is {jac!r}",
+            meaning="Then SciPy differentiates numerically, and nothing is claimed",
+            remedy="Give the function of the derivative, or True where fun returns (value, derivative)",
+        )
+    if hess is not None or hessp is not None:
+        return _second_order(fun, x, jac, hess, hessp, inside, options)
+    if fun is None:
+        raise UsageError("fun is None", meaning="There is nothing to compare jac with", remedy="Give fun, or hess=")
+    value = inside.wrap(fun)
+    claimed: Any
+    if jac is True:
+        pair = value(x)
+        if not isinstance(pair, tuple) or len(pair) < 2:
+            raise ShapeMismatch(
+                f"fun returns {type(pair).__name__}",
+                where="fun(x)",
+                meaning="jac=True promises (value, derivative)",
+                remedy="Return both, or give jac as a function",
+            )
+        function, claimed = inside.wrap(lambda *a: fun(*a)[0]), pair[1]
+    else:
+        function, claimed = value, inside.wrap(jac) if callable(jac) and not hasattr(jac, "matvec") else jac
+    first = _array(function(x.copy()))
+    if first.ndim == 0 or (first.size == 1 and not _is_matrix(claimed, x)):
+        return check_gradient(lambda p: _number(function(p)), x, _flat(claimed), **options)
+    return check_jacobian(lambda p: _array(function(p)), claimed, x, **options)
+
+
+def _array(value: Any) -> Any:
+    try:
+        return np.asarray(value)
+    except ValueError:
+        raise ShapeMismatch(
+            f"fun returns a {type(value).__name__} of parts of several shapes",
+            where="fun(x)",
+            meaning="A number or a vector is wanted",
+            remedy="Say jac=True where fun returns (value, derivative)",
+        ) from None
+
+
+def _second_order(
+    fun: Any, x: FloatArray, jac: Any, hess: Any, hessp: Any, inside: _Inside, options: dict[str, Any]
+) -> Report:
+    if hess is not None and hessp is not None:
+        raise UsageError("hess and hessp", remedy="Give one of them at a time")
+    gradient = inside.wrap(lambda *a: fun(*a)[1]) if jac is True else inside.wrap(jac)
+
+    def flat(p: Any) -> Any:
+        return np.asarray(gradient(p)).reshape(-1)
+
+    if hess is not None:
+        return check_hessian(flat, inside.wrap(hess) if callable(hess) else hess, x, **options)
+    extra = inside.extra
+    return check_hvp(flat, lambda p, v: np.asarray(hessp(p, v, *extra)).reshape(-1), x, **options)
+
+
+class _Inside:
+    """Calls a function with its further arguments, inside the bounds only."""
+
+    def __init__(self, low: FloatArray, high: FloatArray, t: float | None, extra: tuple[Any, ...]) -> None:
+        self.low, self.high, self.t, self.extra = low, high, t, extra
+
+    def near(self, x: FloatArray) -> Any:
+        """Say which coordinates lie at a bound."""
+        room = AT_A_BOUND * np.maximum(np.abs(x), 1.0)
+        return (x - self.low < room) | (self.high - x < room)
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[[Any], Any]:
+        """Return the function of x alone."""
+
+        def call(x: Any) -> Any:
+            if np.any((x < self.low) | (x > self.high)):
+                raise OutOfBounds("the displaced point is outside the bounds")
+            return function(x, *self.extra) if self.t is None else function(self.t, x, *self.extra)
+
+        return call
+
+
+def read_bounds(bounds: Any, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Read bounds in any of SciPy's forms.
+
+    Raises
+    ------
+    UsageError
+        Where they do not fit x, or can be read in two ways.
+    """
+    n = x.size
+    if bounds is None:
+        return np.full(n, -np.inf), np.full(n, np.inf)
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
+        return _sides(bounds.lb, bounds.ub, n)
+    readings = []
+    pairs = list(bounds)
+    if len(pairs) == n and all(isinstance(p, (Sequence, np.ndarray)) and len(p) == 2 for p in pairs):
+        low = [-math.inf if p[0] is None else float(p[0]) for p in pairs]
+        high = [math.inf if p[1] is None else float(p[1]) for p in pairs]
+        readings.append((np.array(low), np.array(high)))
+    if len(pairs) == 2 and not any(
+        v is None for side in pairs for v in np.atleast_1d(np.asarray(side, dtype=object)).flat
+    ):
+        try:
+            readings.append(_sides(pairs[0], pairs[1], n))
+        except UsageError:
+            if not readings:
+                raise
+    if not readings:
+        raise UsageError(
+            f"bounds of {len(pairs)} entries for {n} parameters",
+            remedy="Give one pair (low, high) a parameter, a tuple (lower, upper), or a Bounds object",
+        )
+    good = [(a, b) for a, b in readings if np.all(a < b) and np.all((a <= x) & (x <= b))]
+    if len(good) == 2 and not all(np.array_equal(a, b) for a, b in zip(*good, strict=True)):
+        raise UsageError(
+            "bounds that can be read in two ways",
+            meaning="Two parameters: either one pair (low, high) for each, as minimize takes them, or (lower, upper), as least_squares does",
+            remedy="Give scipy.optimize.Bounds(lower, upper)",
+        )
+    return (good or readings)[0]
+
+
+def _sides(low: Any, high: Any, n: int) -> tuple[FloatArray, FloatArray]:
+    try:
+        return (
+            np.broadcast_to(np.asarray(low, dtype=float), (n,)).copy(),
+            np.broadcast_to(np.asarray(high, dtype=float), (n,)).copy(),
+        )
+    except ValueError:
+        raise UsageError(
+            f"bounds of shapes {np.shape(low)} and {np.shape(high)} for {n} parameters",
+            remedy="Give one bound a parameter",
+        ) from None
+
+
+def _is_matrix(claimed: Any, x: FloatArray) -> bool:
+    value = claimed(x.copy()) if callable(claimed) else claimed
+    return len(getattr(value, "shape", np.shape(value))) == 2
+
+
+def _number(value: Any) -> Any:
+    array = np.asarray(value)
+    if array.size != 1:
+        raise NotScalar(f"fun returns an array of shape {array.shape}", where="fun(x)", remedy="Return one number")
+    return array.reshape(())[()]
+
+
+def _flat(claimed: Any) -> Any:
+    return (lambda x: np.asarray(claimed(x)).reshape(-1)) if callable(claimed) else np.asarray(claimed).reshape(-1)

@@ -1,0 +1,109 @@
+"""Settings of a check: the only module that knows default numbers of the public interface."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from gradproof._words.errors import BudgetTooSmall, UsageError
+
+Strategy = Literal["auto", "certificate", "coordinates"]
+Convention = Literal["torch", "jax"]
+"""Of complex derivatives: g = ∂/∂Re + i ∂/∂Im, or its complex conjugate."""
+STRATEGIES: Final[tuple[Strategy, ...]] = ("auto", "certificate", "coordinates")
+
+DEFAULT_CONFIDENCE: Final = 0.999999
+DEFAULT_BUDGET: Final = 1000
+"""Cost calls for "auto" and "certificate", search and diagnosis included."""
+SMALLEST_BUDGET: Final = 12
+"""Fewest calls of the cost that can certify anything: seven for the first line, four for a second, one to spare."""
+UNLIMITED: Final = 2**62
+"""The budget of "coordinates" where none is given."""
+EXHAUSTIVE_EVALUATIONS: Final = 256
+""""auto" measures every coordinate, too, where 2N is at most this."""
+DEFAULT_TOLERANCES: Final = {"float64": 1e-7, "float32": 1e-3, "float16": 1e-2, "bfloat16": 1e-1}
+"""Default tolerance on the relative difference, by the lower of the block's and the cost's precision."""
+HIGHEST_TOLERANCES: Final = {"float64": 1e-2, "float32": 1e-2, "float16": 2e-1, "bfloat16": 2e-1}
+"""How far measured noise may raise a tolerance that was not given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the user asked for, validated once.
+
+    Parameters
+    ----------
+    tolerance
+        Largest acceptable relative difference D, in (0, 1); None chooses it by precision and noise.
+    confidence
+        Probability with which a verdict about directions drawn at random holds, in [0.5, 1).
+    strategy
+        "auto", "certificate" or "coordinates".
+    budget
+        Hard limit on calls of the cost; None for the strategy's default.
+    seed
+        Seed of every random direction, a non-negative integer.
+    """
+
+    tolerance: float | None = None
+    confidence: float = DEFAULT_CONFIDENCE
+    strategy: Strategy = "auto"
+    budget: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and not (
+            isinstance(self.tolerance, (int, float)) and math.isfinite(self.tolerance) and 0 < self.tolerance < 1
+        ):
+            raise UsageError(
+                f"tolerance is {self.tolerance!r}",
+                meaning="It bounds the relative difference ‖grad − gradapprox‖ / (‖grad‖ + ‖gradapprox‖), which lies between 0 and 1",
+                remedy="Give a number such as 1e-7, or None to have it chosen by precision and noise",
+            )
+        if not (isinstance(self.confidence, (int, float)) and 0.5 <= self.confidence < 1):
+            raise UsageError(
+                f"confidence is {self.confidence!r}",
+                meaning="It is the probability with which the verdict holds",
+                remedy="Give a number in [0.5, 1), such as 0.999999",
+            )
+        if self.strategy not in STRATEGIES:
+            raise UsageError(
+                f"strategy is {self.strategy!r}", remedy=f"Choose one of {', '.join(map(repr, STRATEGIES))}"
+            )
+        if isinstance(self.budget, bool) or not (self.budget is None or isinstance(self.budget, int)):
+            raise UsageError(f"budget is {self.budget!r}", remedy="Give a whole number of cost calls, or None")
+        if self.budget is not None and self.budget < SMALLEST_BUDGET:
+            raise BudgetTooSmall(
+                f"budget is {self.budget}",
+                meaning=f"A first line takes 7 calls of the cost and a second one 4, so that nothing can be certified with fewer than {SMALLEST_BUDGET}",
+                remedy=f"Give at least {SMALLEST_BUDGET}, or None for {DEFAULT_BUDGET}",
+            )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise UsageError(f"seed is {self.seed!r}", remedy="Give a whole number that is not negative, or None")
+
+    @property
+    def alpha(self) -> float:
+        """1 − confidence: the probability of a wrong verdict that is accepted."""
+        return 1.0 - self.confidence
+
+    @property
+    def allowance(self) -> int:
+        """The budget in calls of the cost: as given, or the strategy's default."""
+        if self.budget is not None:
+            return self.budget
+        return UNLIMITED if self.strategy == "coordinates" else DEFAULT_BUDGET
+
+    @property
+    def stated_budget(self) -> int:
+        """The budget as a report states it: 0 where there is none."""
+        return 0 if self.allowance >= UNLIMITED else self.allowance
+
+
+def round_up(tolerance: float) -> float:
+    """Round a tolerance that noise has raised up to 1, 2 or 5 times a power of ten."""
+    if not (tolerance > 0 and math.isfinite(tolerance)):
+        return tolerance
+    power = 10.0 ** math.floor(math.log10(tolerance))
+    digit = next((d for d in (1, 2, 5, 10) if d * power >= tolerance), 10)
+    return float(f"{digit * power:.3g}")

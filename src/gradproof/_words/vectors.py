@@ -1,0 +1,42 @@
+"""Vectors of real numbers: their types, norms and inner products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+SAFE_TO_SQUARE: Final = (1e-140, 1e140)
+"""Sizes the squares of which neither overflow nor vanish in double precision, with room for sums."""
+Components = tuple[FloatArray | None, ...]
+"""A direction or a displacement, one flat array a block; None where it is zero."""
+
+
+def norm(vector: FloatArray) -> float:
+    """Return ‖vector‖, without the overhead of the general form."""
+    return math.sqrt(float(vector @ vector))
+
+
+def root_mean_square(values: Sequence[float]) -> float:
+    """Return the root mean square of a few numbers."""
+    return math.hypot(*values) / math.sqrt(len(values))
+
+
+def rms(values: FloatArray) -> float:
+    """Return the root mean square."""
+    largest = max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+    if largest == 0:
+        return 0.0
+    if SAFE_TO_SQUARE[0] < largest < SAFE_TO_SQUARE[1]:
+        return math.sqrt(float(values @ values) / values.size)  # without a further vector
+    return largest * math.sqrt(float(np.mean((values / largest) ** 2)))
+
+
+def inner(vectors: Sequence[FloatArray], components: Components) -> float:
+    """Return ⟨vectors, components⟩ over the blocks, in float64."""
+    pairs = zip(vectors, components, strict=True)
+    return math.fsum(float(vector @ part) for vector, part in pairs if part is not None)

@@ -1,0 +1,185 @@
+"""SciPy's pairs as they are: minimize, least_squares, root, solve_ivp."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import optimize, sparse
+from scipy.sparse.linalg import aslinearoperator
+
+import gradproof
+from gradproof import Verdict
+
+X = np.array([1.3, 0.7, 0.8, 1.9, 1.2])
+
+
+def test_minimize():
+    assert gradproof.check_scipy(optimize.rosen, X, optimize.rosen_der, seed=1).verdict is Verdict.CORRECT
+    wrong = lambda x: 2 * optimize.rosen_der(x)
+    assert gradproof.check_scipy(optimize.rosen, X, wrong, seed=1).verdict is Verdict.WRONG
+
+
+def test_minimize_with_jac_true():
+    both = lambda x: (optimize.rosen(x), optimize.rosen_der(x))
+    assert gradproof.check_scipy(both, X, jac=True, seed=1).verdict is Verdict.CORRECT
+    wrong = lambda x: (optimize.rosen(x), -optimize.rosen_der(x))
+    assert gradproof.check_scipy(wrong, X, jac=True, seed=1).verdict is Verdict.WRONG
+    with pytest.raises(gradproof.ShapeMismatch, match="jac=True promises"):
+        gradproof.check_scipy(optimize.rosen, X, jac=True)
+
+
+def test_minimize_with_args():
+    fun = lambda x, a, b: a * np.sum(x**2) + b * np.sum(x)
+    jac = lambda x, a, b: 2 * a * x + b
+    assert gradproof.check_scipy(fun, X, jac, args=(3.0, 2.0), seed=1).verdict is Verdict.CORRECT
+    one = lambda x, a: a * np.sum(x**2)
+    assert gradproof.check_scipy(one, X, lambda x, a: 2 * a * x, args=3.0, seed=1).verdict is Verdict.CORRECT
+    assert gradproof.check_scipy(one, X, lambda x, a: 2 * x, args=3.0, seed=1).verdict is Verdict.WRONG
+
+
+def test_minimize_with_a_hessian():
+    right = gradproof.check_scipy(None, X, optimize.rosen_der, hess=optimize.rosen_hess, seed=1)
+    wrong = gradproof.check_scipy(None, X, optimize.rosen_der, hess=lambda x: optimize.rosen_hess(x) + 1, seed=1)
+    assert (right.verb, right.verdict, wrong.verdict) == ("check_hessian", Verdict.CORRECT, Verdict.WRONG)
+    product = gradproof.check_scipy(None, X, optimize.rosen_der, hessp=optimize.rosen_hess_prod, seed=1)
+    assert (product.verb, product.verdict) == ("check_hvp", Verdict.CORRECT)
+    with pytest.raises(gradproof.UsageError, match="hess and hessp"):
+        gradproof.check_scipy(None, X, optimize.rosen_der, hess=1, hessp=2)
+
+
+BOUNDS = [(0, 2), (None, 1), (0.5, None), (None, None), (-1, 3)]
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        BOUNDS,
+        optimize.Bounds([0, -np.inf, 0.5, -np.inf, -1], [2, 1, np.inf, np.inf, 3]),
+        (-np.inf, np.full(5, 5.0)),
+        (0.0, 2.0),
+    ],
+)
+def test_steps_stay_inside_the_bounds(bounds):
+    from gradproof._verbs.scipy import read_bounds
+
+    low, high = read_bounds(bounds, X)
+    seen = []
+
+    def fun(x):
+        seen.append(np.all((low <= x) & (x <= high)))
+        return optimize.rosen(x)
+
+    assert gradproof.check_scipy(fun, X, optimize.rosen_der, bounds=bounds, seed=1).verdict is Verdict.CORRECT
+    assert all(seen)
+    assert len(seen) > 10
+
+
+def test_at_a_bound_every_coordinate_is_measured_on_its_open_side():
+    x = np.array([0.0, 2.0, 0.5])
+    bounds = [(0, 2)] * 3
+
+    def fun(x):
+        assert np.all((x >= 0) & (x <= 2))
+        return np.sum(x * np.sqrt(x + 1e-2) + (2 - x) ** 1.5)
+
+    jac = lambda x: np.sqrt(x + 1e-2) + x / 2 / np.sqrt(x + 1e-2) - 1.5 * (2 - x) ** 0.5
+    report = gradproof.check_scipy(fun, x, lambda x: jac(x) + np.array([0.1, 0, 0]), bounds=bounds, seed=1)
+    assert report.verdict is Verdict.WRONG
+    square = lambda x: np.sum((x - 1) ** 2 * np.exp(x))
+    slope = lambda x: (2 * (x - 1) + (x - 1) ** 2) * np.exp(x)
+    assert gradproof.check_scipy(square, x, slope, bounds=bounds, seed=1).verdict is Verdict.CORRECT
+    vector = lambda x: np.array([np.exp(x[0] * x[1]), np.sin(x[2]) * x[1], x[0]])
+    matrix = lambda x: np.array(
+        [
+            [x[1] * np.exp(x[0] * x[1]), x[0] * np.exp(x[0] * x[1]), 0],
+            [0, np.sin(x[2]), np.cos(x[2]) * x[1]],
+            [1, 0, 0],
+        ]
+    )
+    assert gradproof.check_scipy(vector, x, matrix, bounds=bounds, seed=1).verdict is Verdict.CORRECT
+    crooked = lambda x: matrix(x) * [1, 1, 1.001]
+    assert gradproof.check_scipy(vector, x, crooked, bounds=bounds, seed=1).verdict is Verdict.WRONG
+
+
+def test_bounds_that_do_not_fit_are_named():
+    with pytest.raises(gradproof.UsageError, match=r"x0\[0\] is 1.3, outside its bounds"):
+        gradproof.check_scipy(optimize.rosen, X, optimize.rosen_der, bounds=[(0, 1)] * 5)
+    with pytest.raises(gradproof.UsageError, match="bounds of 3 entries for 5 parameters"):
+        gradproof.check_scipy(optimize.rosen, X, optimize.rosen_der, bounds=[(0, 1)] * 3)
+    with pytest.raises(gradproof.UsageError, match="read in two ways"):
+        gradproof.check_scipy(optimize.rosen, [0.3, 0.8], optimize.rosen_der, bounds=[(0, 0.5), (0.6, 1)])
+    two = optimize.Bounds([0, 0], [2, 2])
+    assert (
+        gradproof.check_scipy(optimize.rosen, X[:2], optimize.rosen_der, bounds=two, seed=1).verdict is Verdict.CORRECT
+    )
+    pairs = [(0, 2), (0, 2)]
+    assert (
+        gradproof.check_scipy(optimize.rosen, X[:2], optimize.rosen_der, bounds=pairs, seed=1).verdict
+        is Verdict.CORRECT
+    )
+
+
+def residuals(x, t, y):
+    return x[0] * np.exp(-x[1] * t) - y
+
+
+def residuals_jacobian(x, t, y):
+    return np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1)
+
+
+@pytest.mark.parametrize("form", [np.asarray, sparse.csr_array, aslinearoperator])
+def test_least_squares(form):
+    t = np.linspace(0, 2, 40)
+    jac = lambda *a: form(residuals_jacobian(*a))
+    x, args = np.array([1.5, 0.8]), (t, np.exp(-t))
+    assert (
+        gradproof.check_scipy(residuals, x, jac, args=args, bounds=([0, 0], np.inf), seed=1).verdict is Verdict.CORRECT
+    )
+    wrong = lambda x, t, y: form(residuals_jacobian(x, t, y) * [1, -1])
+    report = gradproof.check_scipy(residuals, x, wrong, args=args, seed=1)
+    assert report.verb == "check_jacobian"
+    assert report.verdict is Verdict.WRONG
+
+
+def test_root():
+    fun = lambda x: [x[0] + 0.5 * (x[0] - x[1]) ** 3 - 1.0, 0.5 * (x[1] - x[0]) ** 3 + x[1]]
+    jac = lambda x: np.array(
+        [
+            [1 + 1.5 * (x[0] - x[1]) ** 2, -1.5 * (x[0] - x[1]) ** 2],
+            [-1.5 * (x[1] - x[0]) ** 2, 1 + 1.5 * (x[1] - x[0]) ** 2],
+        ]
+    )
+    assert gradproof.check_scipy(fun, [0.3, -0.4], jac, seed=1).verdict is Verdict.CORRECT
+    both = lambda x: (np.array(fun(x)), jac(x))
+    assert gradproof.check_scipy(both, [0.3, -0.4], jac=True, seed=1).verdict is Verdict.CORRECT
+    assert gradproof.check_scipy(fun, [0.3, -0.4], lambda x: -jac(x), seed=1).verdict is Verdict.WRONG
+    with pytest.raises(gradproof.ShapeMismatch, match="jac=True where fun returns"):
+        gradproof.check_scipy(both, [0.3, -0.4], jac)
+
+
+def test_solve_ivp_with_t_fixed():
+    fun = lambda t, y, mu: np.array([y[1], mu * (1 - y[0] ** 2) * y[1] - y[0] + np.sin(t)])
+    jac = lambda t, y, mu: np.array([[0, 1], [-2 * mu * y[0] * y[1] - 1, mu * (1 - y[0] ** 2)]])
+    assert gradproof.check_scipy(fun, [2.0, 0.5], jac, args=(5.0,), t=0.3, seed=1).verdict is Verdict.CORRECT
+    wrong = lambda t, y, mu: jac(t, y, mu).T
+    assert gradproof.check_scipy(fun, [2.0, 0.5], wrong, args=(5.0,), t=0.3, seed=1).verdict is Verdict.WRONG
+    linear = np.array([[0.0, 1.0], [-4.0, -0.1]])
+    assert gradproof.check_scipy(lambda t, y: linear @ y, [1.0, 0.0], linear, t=0.0, seed=1).verdict is Verdict.CORRECT
+
+
+def test_one_residual_is_a_jacobian_of_one_row():
+    fun = lambda x: np.array([np.sum(x**2)])
+    assert gradproof.check_scipy(fun, X, lambda x: 2 * x[None, :], seed=1).verb == "check_jacobian"
+    assert gradproof.check_scipy(fun, X, lambda x: 2 * x, seed=1).verb == "check_gradient"
+
+
+def test_what_scipy_would_differentiate_itself_is_refused():
+    for jac in (None, "2-point", "cs"):
+        with pytest.raises(gradproof.UsageError, match="nothing is claimed"):
+            gradproof.check_scipy(optimize.rosen, X, jac)
+    with pytest.raises(gradproof.UsageError, match="fun is None"):
+        gradproof.check_scipy(None, X, optimize.rosen_der)
+
+
+def test_whole_numbers_are_taken_as_floats():
+    assert gradproof.check_scipy(optimize.rosen, [1, 2, 3], optimize.rosen_der, seed=1).verdict is Verdict.CORRECT
