@@ -1,0 +1,1 @@
+"""The cases of `behaviour.py`: claims known to be right or wrong, each with how it is checked."""
