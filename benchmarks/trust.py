@@ -44,10 +44,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
-
-for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(threads, "1")
 
 import mpmath
 import numpy as np
@@ -58,6 +56,8 @@ import gradproof
 Blocks = dict[str, np.ndarray]
 U64, U32 = 2.0**-53, 2.0**-24
 ROUNDINGS, HIDDEN = 30.0, 3.0
+RIGHT = {np.float64: 1e-8, np.float32: 1e-4}
+"""A claim counts as right where its D is at most a tenth of the default tolerance: nearer to it nothing need be decided."""
 NEAR = 1e-10
 """A kink nearer than this part of the parameters' scale may count as one at the point."""
 
@@ -389,7 +389,7 @@ def staircases(rng):
     """Values that stand still and jump: neither their zero slope nor that of the ramp behind them can be proved."""
     model = separable(rng, shares=(1.0,))
     steps = log_uniform(rng, 1, 2)
-    ramp, jacobian = model.terms, model.jacobian
+    jacobian = model.jacobian
     if rng.random() < 0.4:
         steps = 16.0
         A, x = rng.standard_normal(jacobian["a"].shape), model.point["a"]
@@ -435,8 +435,17 @@ def low_precision(rng):
 
 
 NOISES = (
-    "additive multiplicative uniform heavy quantised drifting hashed sampled solver summation".split()
-)  # each is a kind of its own; see `noise`
+    "additive",
+    "multiplicative",
+    "uniform",
+    "heavy",
+    "quantised",
+    "drifting",
+    "hashed",
+    "sampled",
+    "solver",
+    "summation",
+)
 
 
 def noise(rng):
@@ -887,7 +896,7 @@ def problem(family: str, seed: int) -> Problem:
 def run(model: Model, verb: str, claimed: Blocks, weights: np.ndarray, options: dict[str, Any]) -> gradproof.Report:
     """Call the public function that the verb names."""
     dtype = np.float32 if model.single_claim else model.dtype
-    pack = model.pack or (lambda a: np.asarray(a))
+    pack = model.pack or np.asarray
     point = {b: pack(p) for b, p in model.point.items()}
     shapes = {b: p.shape for b, p in model.point.items()}
     after = model.after or (lambda y: y)
@@ -967,7 +976,7 @@ def judge(given: Problem) -> Outcome:
         low, high = block.difference.lower, block.difference.upper
         if not zero and not any(low - given.doubt - 1e-12 <= d <= high + given.doubt + 1e-12 for d in differences):
             outcome.off += 1
-    outcome.right = all(given.difference(name, 0) <= 1e-7 for name in names)
+    outcome.right = all(given.difference(name, 0) <= RIGHT[given.model.dtype] for name in names)
     outcome.false = outcome.verdict in given.never or excess.get(outcome.verdict, False)
     return outcome
 
@@ -1107,6 +1116,8 @@ def main() -> int:
     start = int(first or 0)
     stop = int(end) if end else start + math.ceil(chosen.problems / sum(PART.get(f, 1.0) for f in families))
     started = time.perf_counter()
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # of the processes to be started
+        os.environ.setdefault(threads, "1")
     last = {f: start + math.ceil((stop - start) * PART.get(f, 1.0)) for f in families}
     done = outcomes([(f, s) for s in range(start, stop) for f in families if s < last[f]], chosen.jobs)
     print(table(done))
@@ -1118,8 +1129,7 @@ def main() -> int:
             what = [f"false {o.verdict}"] * o.false + list(o.contradictions) + [o.crash] * bool(o.crash)
             print(f"judge(problem({o.family!r}, {o.seed}))  # {o.verb}, {o.claim}: {'; '.join(what)}")
     if chosen.json:
-        with open(chosen.json, "w", encoding="utf-8") as file:
-            json.dump([asdict(o) for o in done], file, indent=1)
+        Path(chosen.json).write_text(json.dumps([asdict(o) for o in done], indent=1), encoding="utf-8")
     return int(chosen.must and bool(faults))
 
 
