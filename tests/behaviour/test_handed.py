@@ -336,7 +336,7 @@ def half_inside_float32(seed):
 # ---- within the tolerance; units; a jump
 
 
-@case("WRONG", seeds=(3, 9, 11, 0), open_because="the dot test says WRONG below the tolerance")
+@case("WRONG", seeds=(3, 9, 11, 0))
 def adjoint_within_the_tolerance(seed):
     M = normal(seed, 30, 20)
     B = M * (1 + 1.8e-7)

@@ -176,3 +176,13 @@ def describe_number(lower: float, upper: float) -> str:
     relative = abs(upper - lower) / (2 * abs(middle))
     digits = 6 if relative <= 0 else min(6, max(1, math.floor(0.7 - math.log10(relative))))
     return f"{float(f'{middle:.{digits}g}'):.6g}"  # twice, so that 20 is not written 2e+01
+
+
+def nearby_decimal(middle: float, bar: float) -> tuple[str, float]:
+    """Return the shortest decimal that is off by at most a twentieth of the bar, as text and as the number it says.
+
+    What is printed is what is tried: rounding for people costs the precision of a measured coefficient nothing.
+    """
+    rounded = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
+    value = next((one for one in rounded if abs(one - middle) <= bar / 20), middle)
+    return (f"{value:g}" if float(f"{value:g}") == value else repr(value)), value

@@ -7,7 +7,7 @@ import pytest
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import gradproof
-from gradproof import Cause, Verdict
+from gradproof import Cause, Reason, Verdict
 from gradproof._numerics.statistics import chi_square_product_lower_quantile, chi_square_product_upper_quantile
 
 
@@ -129,3 +129,55 @@ def test_the_bound_covers_matrices_of_every_rank(rank, k, m):
     bound = np.sqrt(np.sum(Y**2, axis=(1, 2)) / chi_square_product_lower_quantile(k, m, alpha))
     missed = float(np.mean(bound < np.linalg.norm(sizes)))
     assert missed <= alpha + 4 * np.sqrt(alpha / trials)
+
+
+def of_factor(seed, factor):
+    matrix = np.random.default_rng(seed).standard_normal((30, 20))
+    operator = (lambda x: matrix @ x, lambda y: factor * (matrix.T @ y))
+    return gradproof.check_adjoint(operator, np.zeros(20), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_difference_within_the_tolerance_is_never_wrong(seed):
+    report = of_factor(seed, 1 + 1.8e-7)  # D = 9e-8
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is Reason.BORDER
+    assert report.difference.lower < 9e-8 < report.difference.upper
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_difference_near_the_tolerance_is_decided_by_more_vectors(seed):
+    beyond, inside = of_factor(seed, 1 + 2e-6), of_factor(seed, 1 + 2e-8)  # D = 1e-6, 1e-8
+    assert beyond.verdict is Verdict.WRONG
+    assert beyond.difference.lower > beyond.tolerance
+    assert inside.verdict is Verdict.CORRECT
+    assert inside.difference.upper <= inside.tolerance
+    assert 9 < inside.evaluations < 130 > beyond.evaluations > 9
+
+
+@pytest.mark.parametrize(
+    ("factor", "remedy"),
+    [(1 + 2e-6, "rmatvec(u) / 1.000002"), (1 / 28, "28 * rmatvec(u)"), (0.7381934, "rmatvec(u) / 0.7381934")],
+)
+def test_the_remedy_of_a_factor_holds_as_it_is_printed(factor, remedy):
+    assert of_factor(3, factor).diagnoses[0].remedy == remedy
+
+
+def test_the_bounds_on_the_difference_hold_at_the_stated_level():
+    outside = 0
+    for seed in range(400):
+        rng = np.random.default_rng([seed, 9])
+        one = np.outer(rng.standard_normal(6), rng.standard_normal(5))  # rank one is the worst case
+        other = one * (1 + 1.8e-7)
+        report = gradproof.check_adjoint(
+            (lambda x, one=one: one @ x, lambda y, other=other: other.T @ y), np.zeros(5), seed=seed, confidence=0.5
+        )
+        true = np.linalg.norm(one - other) / (np.linalg.norm(one) + np.linalg.norm(other))
+        outside += not report.difference.lower <= true <= report.difference.upper
+    assert outside <= 200 + 4 * 10  # α = 0.5, four standard deviations above
+
+
+def test_rounding_that_hides_the_tolerance_is_the_reason(matrix):
+    report = gradproof.check_adjoint(aslinearoperator(matrix), tolerance=1e-17, seed=1)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is Reason.NOISE
