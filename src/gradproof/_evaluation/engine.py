@@ -13,7 +13,7 @@ import numpy as np
 
 from gradproof._numerics.formulas import POINTS
 from gradproof._numerics.noise import granularity_of
-from gradproof._problem.problem import Problem
+from gradproof._problem.problem import OutOfBounds, Problem
 from gradproof._words.directions import Direction
 from gradproof._words.errors import CostRaised, MutatedInput, NonFiniteCost, NotScalar, UsageError
 from gradproof._words.precision import UNIT_ROUNDOFF
@@ -232,6 +232,9 @@ class Engine:
         try:
             with np.errstate(all="ignore"):
                 answer = self.problem.cost(point)
+        except OutOfBounds as outside:  # the cost was not asked
+            self.evaluations -= 1
+            return Evaluation(math.nan, 0.0, self._failed(displacement, str(outside)))
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
         else:

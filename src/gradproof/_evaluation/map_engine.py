@@ -14,7 +14,7 @@ import numpy as np
 
 from gradproof._evaluation.engine import BudgetSpent
 from gradproof._problem.outputs import Outputs
-from gradproof._problem.problem import Problem, position
+from gradproof._problem.problem import OutOfBounds, Problem, position
 from gradproof._words.directions import Direction
 from gradproof._words.errors import CostRaised, EmptyProblem, MutatedInput, NonFiniteCost
 from gradproof._words.precision import rounded_to
@@ -144,6 +144,9 @@ class MapEngine:
             with np.errstate(all="ignore"):
                 change = self.outputs.vector(self.problem.cost(point), "function(point)") - self.base
                 finite = math.isfinite(change @ change) or bool(np.isfinite(change).all())  # squares may overflow
+        except OutOfBounds as outside:  # the function was not asked
+            self.evaluations -= 1
+            self.last_error = str(outside)
         except Exception as error:
             self.last_error = f"{type(error).__name__}: {error}"
         else:

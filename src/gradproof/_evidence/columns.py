@@ -54,6 +54,10 @@ FOUR_STEPS_OUT: Final = (-2.0, -1.0, 1.0, 2.0)
 """Multiples of the step at which the formulas of order 2 and 4 take their values."""
 SAMPLE: Final = 3
 """Coordinates of a block that are looked at carefully before the block's step is blamed."""
+ONE_SIDE_TWO: Final = math.sqrt(4**2 + 1) / 2 / TWO_POINTS
+"""By how much noisier the one-sided formula of order 2 is than the central one."""
+ONE_SIDE_FOUR: Final = math.sqrt(48**2 + 36**2 + 16**2 + 3**2) / 12 / FOUR_POINTS
+"""By how much noisier the one-sided formula of order 4 is than the central one."""
 LineOf = Callable[[Direction], Line]
 
 
@@ -105,6 +109,31 @@ def two_point_step(noise: float, tolerance: float) -> float:
     return min(balanced, max(math.sqrt(tolerance) / 3, SHORTEST_TWO_POINT_STEP), 0.1) * 1.0371
 
 
+def one_sided_as_central(outward: FloatArray) -> tuple[FloatArray, float]:
+    """Return the central values with the derivatives that one-sided values have, and the factor on their noise.
+
+    With φ₁ … φ₄ at h … 4h, and φ(0) = 0, hφ′ = (4φ₁ − φ₂)/2 to order 2, (48φ₁ − 36φ₂ + 16φ₃ − 3φ₄)/12 to order 4.
+
+    Parameters
+    ----------
+    outward
+        φ₁, φ₂ or φ₁ … φ₄, of the sign that they have on the positive side.
+
+    Returns
+    -------
+    ndarray
+        In the order of TWO_STEPS_OUT or FOUR_STEPS_OUT.
+    float
+        Its formula's standard deviation over that of the central one.
+    """
+    second = float(outward[:2] @ [4, -1]) / 2
+    if outward.size == 2:
+        return np.array([second, -second]), ONE_SIDE_TWO
+    fourth = float(outward @ [48, -36, 16, -3]) / 12
+    far = 8 * second - 6 * fourth
+    return np.array([-far, -second, second, far]), ONE_SIDE_FOUR
+
+
 @dataclass(slots=True)
 class BlockMeasurement:
     """The discrepancies ∇J − g of one block, coordinate by coordinate.
@@ -125,6 +154,8 @@ class BlockMeasurement:
         By how much the slopes on both sides differ, where that is a good part of the gradient; else 0.
     judged
         Coordinates whose truncation error was measured, by a second step.
+    side
+        Side on which a coordinate is measured: 0 for both, ±1 where the cost cannot be evaluated on the other.
     kinks
         One-sided derivatives of the coordinates at a kink, of the cost itself.
     """
@@ -138,6 +169,7 @@ class BlockMeasurement:
     failed: NDArray[np.bool_]
     jump: FloatArray
     judged: NDArray[np.bool_]
+    side: NDArray[np.int8]
     kinks: dict[int, Kink] = field(default_factory=dict)
 
     @classmethod
@@ -145,7 +177,8 @@ class BlockMeasurement:
         """Return one of `size` coordinates that were not measured yet: nothing is known of their noise."""
         values, flags = [np.zeros(size) for _ in range(3)], [np.zeros(size, dtype=bool) for _ in range(5)]
         unknown = np.full(size, math.inf)
-        return cls(values[0], unknown, values[1], flags[0], flags[1], flags[2], flags[3], values[2], flags[4])
+        side = np.zeros(size, dtype=np.int8)
+        return cls(values[0], unknown, values[1], flags[0], flags[1], flags[2], flags[3], values[2], flags[4], side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,9 +320,33 @@ class Exhaustive:
         for k, j in enumerate(chosen.tolist()):
             line = self.line(b, j)
             own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
-            found[:, k] = line([m * own for m in multiples])
-            steps[k], noise[k] = own, self.noise(line, max(multiples) * own)
+            found[:, k], factor = self.values_at(b, j, line, own, multiples)
+            steps[k], noise[k] = own, factor * self.noise(line, max(multiples) * own)
         return Values(steps, found, noise)
+
+    def values_at(
+        self, b: int, j: int, line: Line, step: float, multiples: Sequence[float]
+    ) -> tuple[FloatArray, float]:
+        """Evaluate a coordinate at multiples of a step; at as many on one side where the cost fails on the other.
+
+        Returns
+        -------
+        ndarray
+            The values; those that the central formulas turn into the one-sided derivatives where there is one side only.
+        float
+            What the noise of such values is to be multiplied by.
+        """
+        side = int(self.blocks[b].side[j])
+        if side == 0:
+            values = line([m * step for m in multiples])
+            up, down = (np.isfinite(values[np.sign(multiples) == sign]).all() for sign in (1, -1))
+            if up == down:
+                return values, 1.0
+            side = 1 if up else -1
+        outward = side * line([side * m * step for m in range(1, len(multiples) + 1)])
+        if np.isfinite(outward).all():
+            self.blocks[b].side[j] = side
+        return one_sided_as_central(outward)
 
     def line(self, b: int, j: int) -> Line:
         """Return the line along a coordinate: in units of its length, kept while it is being measured."""
@@ -313,8 +370,9 @@ class Exhaustive:
     def take_two_of(self, b: int, j: int, line: Line, step: float) -> None:
         """Measure a coordinate with two values at a given step."""
         step = shorten_mantissa(step)
-        found = line([step, -step])[:, None]
-        self.take_two(b, np.array([j]), Values(np.array([step]), found, np.array([self.noise(line, step)])))
+        found, factor = self.values_at(b, j, line, step, TWO_STEPS_OUT)
+        noise = np.array([factor * self.noise(line, step)])
+        self.take_two(b, np.array([j]), Values(np.array([step]), found[:, None], noise))
 
     def take_two(self, b: int, chosen: NDArray[np.intp], values: Values) -> None:
         """Take in what two values say of each of some coordinates."""
@@ -449,7 +507,8 @@ class Exhaustive:
         step = self.step(b, line)
         if two_steps_are_enough and not measured.failed[j]:
             near_step = shorten_mantissa(BETWEEN * step)
-            down, near_down, near_up, up = line([-step, -near_step, near_step, step])
+            (up, down), factor = self.values_at(b, j, line, step, TWO_STEPS_OUT)
+            (near_up, near_down), _ = self.values_at(b, j, line, near_step, TWO_STEPS_OUT)
             far, near = (up - down) / (2 * step), (near_up - near_down) / (2 * near_step)
             ratio = (near_step / step) ** 2
             value = (near - ratio * far) / (1 - ratio) / scale
@@ -458,7 +517,7 @@ class Exhaustive:
             steady = within(value - measured.discrepancy[j], STEADY * abs(value))
             if steady and not kinked and math.isfinite(value):
                 measured.truncation[j] = abs(value - measured.discrepancy[j])
-                measured.spread[j] = TWO_STEPS * self.noise(line, step) / step / scale
+                measured.spread[j] = TWO_STEPS * factor * self.noise(line, step) / step / scale
                 measured.discrepancy[j] = value
                 measured.judged[j] = True
                 measured.wrong[j] = bool(self.proved(b)[j])

@@ -391,12 +391,14 @@ class MapCheck:
         if self.task.settings.strategy == "certificate" or (self.tests.unsteady and not every):
             return  # single entries of a claim that differs from call to call are known less well than their norm
         left = self.engine.budget - self.engine.evaluations - SPARE
+        # Where no random line could be evaluated single columns may be, on one side.
+        at_edge = any(pair.reason is Reason.DOMAIN for row in examination.pairs for pair in row)
         self.phase = "coordinates"
         if claim.sparse:
             if not _any_wrong(examination):
                 most = int(left if every else min(EXHAUSTIVE_EVALUATIONS, left)) // EVALUATIONS
                 ColumnGroups(examination, finder, most).run()
-        elif every or EVALUATIONS * self.structure.size <= min(EXHAUSTIVE_EVALUATIONS, left):
+        elif every or EVALUATIONS * self.structure.size <= (left if at_edge else min(EXHAUSTIVE_EVALUATIONS, left)):
             if every and examination.base_is_small:
                 examination.reconsider()
             Columns(examination, finder).run(conclude=every)

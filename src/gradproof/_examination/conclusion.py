@@ -197,7 +197,17 @@ class Conclusion:
                 *notes,
                 f"{certificate.remeasured} of {certificate.lines} lines crossed a kink and were measured again at shorter steps along the same direction.",
             )
-        if self.study.engine.last_error and verdict is not Verdict.WRONG:
+        one_sided = self.one_sided()
+        if one_sided:
+            notes = (
+                *notes,
+                f"{one_sided} of {self.study.problem.size} coordinates were measured on one side, where the cost can be evaluated.",
+            )
+        if (
+            self.study.engine.last_error
+            and verdict is not Verdict.WRONG
+            and (not one_sided or Reason.DOMAIN in reasons)
+        ):
             then = "no step was found that works" if Reason.DOMAIN in reasons else "shorter steps were used there"
             notes = (*notes, f"The cost failed at a displaced point ({self.study.engine.last_error}); {then}.")
         return Report(
@@ -220,6 +230,11 @@ class Conclusion:
             notes=notes,
             skipped=self.study.problem.skipped,
         )
+
+    def one_sided(self) -> int:
+        """Count the coordinates at a bound, or at the edge of where the cost can be evaluated."""
+        blocks = [] if self.study.exhaustive is None else self.study.exhaustive.blocks
+        return sum(int(np.count_nonzero(measured.side)) for measured in blocks)
 
     def block_result(self, b: int) -> BlockResult:
         block, state = self.study.problem.blocks[b], self.study.states[b]

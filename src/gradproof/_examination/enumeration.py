@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -14,10 +15,11 @@ from gradproof._examination.study import BlockState, Study
 from gradproof._numerics.lines import first_line
 from gradproof._numerics.statistics import difference_from_below
 from gradproof._problem.scales import coordinate_scales
-from gradproof._words.directions import RandomDirection
+from gradproof._words.directions import Coordinate, RandomDirection
 from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.results import Difference, Reason, Verdict
 from gradproof._words.settings import HIGHEST_TOLERANCES, round_up
+from gradproof._words.vectors import FloatArray
 
 ENOUGH_FOR_COORDINATES: Final = 8.0
 """Degrees of freedom of the noise below which the bars of single coordinates would be needlessly wide."""
@@ -41,7 +43,7 @@ class Enumeration:
         if self.certification.aliased():
             self.study.pool.forget()
         scales = coordinate_scales(self.study.problem, self.study.claimed)
-        step = self.coordinate_step()
+        step = self.coordinate_step(scales)
         idle = all(state.zero for state in self.study.states)
         if idle and self.study.anchor == 0 and not self.certification.constant([*range(len(self.study.states))]):
             line = self.study.line_of(self.joint_direction())
@@ -103,10 +105,21 @@ class Enumeration:
         scales = tuple(state.scale for state in self.study.states)
         return RandomDirection(self.study.settings.seed, self.study.next_streams(), scales)
 
-    def coordinate_step(self) -> float:
+    def steepest(self, scales: Sequence[FloatArray]) -> Coordinate:
+        """Return the coordinate that is claimed to change the cost most over its own length."""
+        changes = [np.abs(g) * s for g, s in zip(self.study.claimed, scales, strict=True)]
+        b = max(range(len(changes)), key=lambda k: float(np.max(changes[k], initial=0.0)))
+        j = int(np.argmax(changes[b]))
+        return Coordinate(b, j, float(scales[b][j]))
+
+    def coordinate_step(self, scales: Sequence[FloatArray]) -> float:
         """Return the step of the two-point formula, from what a line has taught; a first line where none was made."""
         if not self.study.pool.readings:
             line = self.study.line_of(self.joint_direction())
+            first_line(line, 0.0, self.study.pool, max_evaluations=12, scale=0.1, enough=ENOUGH_FOR_COORDINATES)
+        if not self.study.pool.readings and self.study.engine.last_error:
+            # Between bounds no random direction leads inside; the noise is known from one coordinate, too.
+            line = self.study.line_of(self.steepest(scales))
             first_line(line, 0.0, self.study.pool, max_evaluations=12, scale=0.1, enough=ENOUGH_FOR_COORDINATES)
         change = math.hypot(*(state.scale * state.norm for state in self.study.states)) or abs(self.study.base) or 1.0
         noise = max(self.study.noise, self.study.engine.granularity)

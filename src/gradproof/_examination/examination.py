@@ -68,7 +68,7 @@ class Examination:
                 self.certification.certify()
             elif study.base_is_small:
                 self.certification.reconsider()
-            if self.exhaustive_wanted or self.kinked_and_affordable():
+            if self.exhaustive_wanted or self.stopped_and_affordable():
                 study.phase = "coordinates"
                 Enumeration(study, self.certification).measure_coordinates()
         except BudgetSpent:
@@ -80,9 +80,9 @@ class Examination:
         self.conclusion.settle()
         return self.conclusion.report(explanation)
 
-    def kinked_and_affordable(self) -> bool:
-        """Kinks are judged coordinate by coordinate, where there are few enough."""
+    def stopped_and_affordable(self) -> bool:
+        """Kinks, and edges of the domain, are judged coordinate by coordinate, where there are few enough."""
         study = self.study
-        kinked = any(state.reason is Reason.KINK for state in study.states)
+        stopped = any(state.reason in {Reason.KINK, Reason.DOMAIN} for state in study.states)
         affordable = study.budget - study.engine.evaluations - LEFT_FOR_KINKS
-        return study.settings.strategy == "auto" and kinked and 2 * study.problem.size <= affordable
+        return study.settings.strategy == "auto" and stopped and 2 * study.problem.size <= affordable

@@ -59,7 +59,14 @@ class Columns:
         self.batches = MapBatches(examination.engine)
 
     def run(self, *, conclude: bool) -> None:
-        """Measure all columns, confirm suspicious entries; with `conclude` give every pair a verdict by them."""
+        """Measure all columns, confirm suspicious entries, and give verdicts to the pairs that no line could reach.
+
+        Parameters
+        ----------
+        conclude
+            Give every pair a verdict by its columns.
+        """
+        left_open = [pair for row in self.examination.pairs for pair in row if pair.reason is Reason.DOMAIN]
         try:
             self.sweep()
             self.confirm()
@@ -69,6 +76,9 @@ class Columns:
             for row in self.examination.pairs:
                 for pair in row:
                     self.conclude(pair.output, pair.block)
+        else:
+            for pair in left_open:
+                self.conclude(pair.output, pair.block)
 
     def sweep(self) -> None:
         """Measure all columns."""

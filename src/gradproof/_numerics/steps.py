@@ -106,6 +106,8 @@ class StepSearch:
         self.suspects: list[Table] = []
         self.failed: list[float] = []
         self.open_side = 0
+        self.at_edge = False
+        self.looked_aside = False
         self.too_long = math.inf
         self.lengthened = 0
         self.backed_off = 0
@@ -125,6 +127,7 @@ class StepSearch:
         if not usable or not np.all(np.isfinite(self.line([k * step for k in (-2, -1, 1, 2)]))):
             self.failed.append(step)
             self.open_side = 1 if math.isfinite(up) else -1 if math.isfinite(down) else self.open_side
+            self.at_edge = math.isfinite(up) != math.isfinite(down)
             return None
         steps = [k * step for k in (-3, -2, -1, 0, 1, 2, 3)]
         return self.table(step, self.line(steps), self.line.changes(steps))
@@ -176,6 +179,8 @@ class StepSearch:
         step = max(self.first_step, self.floor)
         while step > 0 and self.line.evaluations + POINTS - 1 <= self.limit:
             table = self.look(step)
+            if table is None and self.at_edge and not self.looked_aside and self.one_side_will_do():
+                return self.conclude()
             step = self.represented(self.after_failure(step) if table is None else self.after(table), step)
         if self.open_side:
             self.try_one_side()
@@ -412,6 +417,16 @@ class StepSearch:
             return 0.0
         shorter = min(best.step, *(table.step for table in self.good if table.step > best.step / 30)) / 3
         return 0.0 if any(0.5 < shorter / other.step < 2 for other in self.good) else shorter
+
+    def one_side_will_do(self) -> bool:
+        """Look at the open side once: at an edge no step is short enough, and where truncation is nothing none pays."""
+        self.looked_aside = True
+        table = self.look_aside(max(self.first_step / 2, self.floor), self.open_side)
+        if table is None or table.reading.high or table.truncation > max(self.spread(table), self.target):
+            return False
+        self.good.append(table)
+        self.pool.add(table.reading)
+        return True
 
     def try_one_side(self) -> None:
         """At the edge of the domain a one-sided formula may know more than a short two-sided one."""

@@ -40,6 +40,10 @@ REPRESENTED: Final = 0.5
 """Share of a displacement by which what is representable may differ from it."""
 
 
+class OutOfBounds(ValueError):
+    """A displaced point lies outside of where a function may be asked; raised before it is, so that it is no call."""
+
+
 class Problem:
     """A cost, the point at which its gradient is checked, and the gradient that is claimed.
 

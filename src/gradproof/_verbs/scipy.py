@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from gradproof._problem.problem import OutOfBounds
 from gradproof._verbs.gradient import check_gradient
 from gradproof._verbs.maps import check_hessian, check_hvp, check_jacobian
 from gradproof._words.errors import NotScalar, ShapeMismatch, UsageError
@@ -16,10 +17,6 @@ from gradproof._words.vectors import FloatArray
 
 AT_A_BOUND: Final = 1e-8
 """A coordinate this near to a bound, relatively, is measured on one side."""
-
-
-class OutOfBounds(ValueError):
-    """A displaced point lies outside the bounds; the step is shortened, or taken on one side."""
 
 
 def check_scipy(

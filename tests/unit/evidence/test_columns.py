@@ -260,3 +260,23 @@ def test_zero_against_the_noise_at_a_stationary_point_is_no_difference():
         lambda x: float(np.sum((x - 1) ** 2)), np.ones(20), np.zeros(20), strategy="coordinates", seed=1
     )
     assert report.difference.estimate <= report.blocks[0].tolerance
+
+
+def test_one_sided_formulas_are_exact_for_polynomials_of_their_order():
+    from gradproof._evidence.columns import FOUR_STEPS_OUT, TWO_STEPS_OUT, one_sided_as_central
+
+    for count, multiples in ((2, TWO_STEPS_OUT), (4, FOUR_STEPS_OUT)):
+        t = 0.5 * np.arange(1, count + 1)
+        for power in range(1, count + 1):
+            values, factor = one_sided_as_central(t**power)
+            if count == 2:
+                derivative = (values[0] - values[1]) / (2 * 0.5)
+            else:
+                derivative = (8 * (values[2] - values[1]) - (values[3] - values[0])) / (12 * 0.5)
+            assert abs(derivative - (power == 1)) < 1e-13
+        assert len(values) == len(multiples)
+        # The factor is that of independent errors: by the formula's response to each value alone.
+        responses = [one_sided_as_central(unit)[0] for unit in np.eye(count)]
+        central = np.array([1.0, -1.0]) / 2 if count == 2 else np.array([1.0, -8.0, 8.0, -1.0]) / 12
+        one_sided = math.hypot(*(float(r @ central) for r in responses))
+        assert abs(factor - one_sided / math.hypot(*central)) < 1e-2
