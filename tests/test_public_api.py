@@ -18,6 +18,7 @@ FUNCTIONS = {
     "assert_hvp",
     "assert_jacobian",
     "assert_jvp",
+    "assert_scipy",
     "assert_vjp",
     "check_adjoint",
     "check_gradient",
@@ -94,6 +95,15 @@ OWN = {
 
 def test_the_package_offers_exactly_these_names():
     assert public_names(gradproof) == FUNCTIONS | RESULTS | ERRORS
+
+
+def without_an_assertion(names):
+    return sorted(name for name in names if name.startswith("check_") and f"assert_{name[6:]}" not in names)
+
+
+def test_each_check_has_its_assertion():
+    assert without_an_assertion(FUNCTIONS) == []
+    assert without_an_assertion(FUNCTIONS - {"assert_scipy"}) == ["check_scipy"]
 
 
 def test_every_error_of_the_package_is_offered():
@@ -176,6 +186,6 @@ def test_a_surface_whose_framework_is_not_installed_says_what_to_install(monkeyp
     monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not there
     for name in [name for name in sys.modules if name.startswith("gradproof.torch")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(gradproof, "torch", raising=False)
+    monkeypatch.delitem(vars(gradproof), "torch", raising=False)  # delattr would ask for it, and so load it
     with pytest.raises(gradproof.MissingFramework, match=r"torch is not installed.*gradproof\[torch\]"):
         gradproof.torch  # noqa: B018

@@ -24,6 +24,7 @@ from gradproof._verbs.maps import check_hvp as check_hvp
 from gradproof._verbs.maps import check_jacobian as check_jacobian
 from gradproof._verbs.maps import check_jvp as check_jvp
 from gradproof._verbs.maps import check_vjp as check_vjp
+from gradproof._verbs.scipy import assert_scipy as assert_scipy
 from gradproof._verbs.scipy import check_scipy as check_scipy
 from gradproof._words.errors import BudgetTooSmall as BudgetTooSmall
 from gradproof._words.errors import CostRaised as CostRaised

@@ -781,7 +781,7 @@ def remedy_holds_as_printed(seed):
     return "AS PRINTED" if math.isclose(difference, 0, abs_tol=1e-7) else "NOT AS PRINTED"
 
 
-@case("CORRECT", open_because="fun is ignored beside jac and hess")
+@case("CORRECT")
 def gradient_beside_a_hessian_is_not_ignored(seed):
     try:
         report = gp.check_scipy(

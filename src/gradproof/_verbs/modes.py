@@ -27,7 +27,7 @@ def check_modes(modes: Any, order: Any) -> None:
         raise UsageError(f"order is {order!r}", remedy="Give 1, or 2 for the derivative of the derivative, too")
 
 
-def worst_of(parts: Sequence[tuple[str, Report]], verb: str, notes: Sequence[str] = ()) -> Report:
+def worst_of(parts: Sequence[tuple[str, Report]], verb: str = "", notes: Sequence[str] = ()) -> Report:
     """Return the first worst report of several checks, and say in its notes what the others found.
 
     Parameters
@@ -35,7 +35,7 @@ def worst_of(parts: Sequence[tuple[str, Report]], verb: str, notes: Sequence[str
     parts
         What each check was about, for people ("reverse mode"), and its report.
     verb
-        The function that made them all.
+        The function that made them all; "" to keep that of the report that is returned.
     notes
         Sentences that hold for all of them.
     """
@@ -45,7 +45,7 @@ def worst_of(parts: Sequence[tuple[str, Report]], verb: str, notes: Sequence[str
         said += [f"{label}: {_found(report)}{' (this report)' if report is worst else ''}." for label, report in parts]
     return replace(
         worst,
-        verb=verb,
+        verb=verb or worst.verb,
         notes=tuple(dict.fromkeys([*said, *worst.notes])),
         evaluations=sum(report.evaluations for _, report in parts),
         seconds=sum(report.seconds for _, report in parts),

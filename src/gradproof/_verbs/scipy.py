@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from gradproof._problem.problem import OutOfBounds
+from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._verbs.gradient import check_gradient
 from gradproof._verbs.maps import check_hessian, check_hvp, check_jacobian
-from gradproof._words.errors import NotScalar, ShapeMismatch, UsageError
+from gradproof._words.errors import BudgetTooSmall, NotScalar, ShapeMismatch, UsageError
 from gradproof._words.results import Report
+from gradproof._words.settings import SMALLEST_BUDGET
 from gradproof._words.vectors import FloatArray
 
+Check: TypeAlias = Callable[[dict[str, Any]], Report]
+"""A check of which everything is fixed but its options."""
 AT_A_BOUND: Final = 1e-8
 """A coordinate this near to a bound, relatively, is measured on one side."""
 
@@ -37,16 +43,16 @@ def check_scipy(
     ----------
     fun
         ``fun(x, *args)``: a number (``minimize``) or a vector (``least_squares``, ``root``); ``fun(t, y, *args)`` with t
-        given (``solve_ivp``). ``(value, derivative)`` with ``jac=True``. None where a Hessian is checked against ``jac``.
+        given (``solve_ivp``). ``(value, derivative)`` with ``jac=True``. None where a Hessian alone is to be checked.
     x0
         Where to check: a vector.
     jac
         ``jac(x, *args)``, ``jac(t, y, *args)`` or a constant matrix: a gradient, or an array, a sparse matrix or a
         LinearOperator of one row an output. Or True.
     hess
-        ``hess(x, *args)``: checked against ``jac``, instead of ``jac`` itself.
+        ``hess(x, *args)``: checked against ``jac``, as ``minimize`` uses it; and ``jac`` against ``fun``, where there is one.
     hessp
-        ``hessp(x, p, *args)``: checked against ``jac``, instead of ``jac`` itself.
+        ``hessp(x, p, *args)``: likewise.
     args
         Further arguments of all of them.
     bounds
@@ -56,12 +62,14 @@ def check_scipy(
     t
         The time of ``solve_ivp``'s functions, held constant.
     **options
-        As for `check_gradient` and `check_jacobian`: tolerance, confidence, strategy, budget, seed.
+        As for `check_gradient` and `check_jacobian`: tolerance, confidence, strategy, budget, seed. A budget is for both
+        checks, where there are two.
 
     Returns
     -------
     Report
-        That of `check_gradient`, `check_jacobian`, `check_hessian` or `check_hvp`.
+        That of `check_gradient`, `check_jacobian`, `check_hessian` or `check_hvp`; of the gradient's check and the Hessian's
+        the first worst one, whose notes say what the other found.
 
     Raises
     ------
@@ -86,34 +94,96 @@ def check_scipy(
     inside = _Inside(low, high, t, extra)
     if np.any(inside.near(x)) and options.get("strategy", "auto") == "auto":
         options["strategy"] = "coordinates"
-    if jac is None or isinstance(jac, str):
+    check_second = None
+    if hess is not None or hessp is not None:
+        check_second = _second_order(fun, x, jac, hess, hessp, inside)
+        if fun is None:
+            return check_second(options)
+    elif jac is None or isinstance(jac, str):
         raise UsageError(
             f"jac is {jac!r}",
             meaning="Then SciPy differentiates numerically, and nothing is claimed",
             remedy="Give the function of the derivative, or True where fun returns (value, derivative)",
         )
-    if hess is not None or hessp is not None:
-        return _second_order(fun, x, jac, hess, hessp, inside, options)
     if fun is None:
         raise UsageError("fun is None", meaning="There is nothing to compare jac with", remedy="Give fun, or hess=")
-    value = inside.wrap(fun)
-    claimed: Any
-    if jac is True:
-        pair = value(x)
-        if not isinstance(pair, tuple) or len(pair) < 2:
-            raise ShapeMismatch(
-                f"fun returns {type(pair).__name__}",
-                where="fun(x)",
-                meaning="jac=True promises (value, derivative)",
-                remedy="Return both, or give jac as a function",
-            )
-        function, claimed = inside.wrap(lambda *a: fun(*a)[0]), pair[1]
-    else:
-        function, claimed = value, inside.wrap(jac) if callable(jac) and not hasattr(jac, "matvec") else jac
+    function, claimed = _pair(fun, x, jac, inside)
     first = _array(function(x.copy()))
-    if first.ndim == 0 or (first.size == 1 and not _is_matrix(claimed, x)):
-        return check_gradient(lambda p: _number(function(p)), x, _flat(claimed), **options)
+    if first.ndim == 0 or (first.size == 1 and (check_second is not None or not _is_matrix(claimed, x))):
+        cost, gradient = (lambda p: _number(function(p))), _flat(claimed)
+        if check_second is None:
+            return check_gradient(cost, x, gradient, **options)
+        return _both(lambda given: check_gradient(cost, x, gradient, **given), check_second, options)
+    if check_second is not None:
+        raise UsageError(
+            f"fun returns {first.size} numbers, and there is a Hessian",
+            meaning="The Hessian that minimize takes is that of a number",
+            remedy="Leave hess out, or check v @ fun, v @ jac and hess(x, v) of a NonlinearConstraint for some v of your own",
+        )
     return check_jacobian(lambda p: _array(function(p)), claimed, x, **options)
+
+
+def assert_scipy(
+    fun: Callable[..., Any] | None, x0: Any, jac: Any = None, *, inconclusive: Inconclusive = "raise", **options: Any
+) -> Report:
+    """Assert what `check_scipy` checks, with an exception where it is not so.
+
+    Parameters
+    ----------
+    fun, x0, jac
+        As for `check_scipy`.
+    inconclusive
+        What to do where it could be proved neither right nor wrong: "raise", "warn" or "skip" (return).
+    **options
+        As for `check_scipy`: hess, hessp, args, bounds, t, and those of the check.
+
+    Returns
+    -------
+    Report
+        Of what is correct (or undecided).
+
+    Raises
+    ------
+    WrongGradient, InconclusiveGradient
+        AssertionErrors that print, and carry, the report.
+    """
+    return asserted(inconclusive, check_scipy, fun, x0, jac, **options)
+
+
+def _pair(fun: Callable[..., Any], x: FloatArray, jac: Any, inside: _Inside) -> tuple[Callable[[Any], Any], Any]:
+    """Return the function alone, and what is claimed of its derivative."""
+    value = inside.wrap(fun)
+    if jac is not True:
+        return value, inside.wrap(jac) if callable(jac) and not hasattr(jac, "matvec") else jac
+    pair = value(x)
+    if not isinstance(pair, tuple) or len(pair) < 2:
+        raise ShapeMismatch(
+            f"fun returns {type(pair).__name__}",
+            where="fun(x)",
+            meaning="jac=True promises (value, derivative)",
+            remedy="Return both, or give jac as a function",
+        )
+    return inside.wrap(lambda *a: fun(*a)[0]), pair[1]
+
+
+def _both(first: Check, second: Check, options: dict[str, Any]) -> Report:
+    """Make both checks, with one seed and one budget, and report the first worst one."""
+    from gradproof._verbs.modes import worst_of  # loaded when it is used: imports stay cheap
+
+    seed = options.get("seed")
+    options["seed"] = secrets.randbits(32) if seed is None else seed
+    budget = options.get("budget")
+    if budget is None:
+        return worst_of([("The gradient against fun", first(options)), ("The Hessian against jac", second(options))])
+    if isinstance(budget, int) and budget < 2 * SMALLEST_BUDGET:
+        raise BudgetTooSmall(
+            f"budget is {budget}, for the gradient and the Hessian",
+            meaning=f"Each of them takes {SMALLEST_BUDGET} calls at least",
+            remedy=f"Give at least {2 * SMALLEST_BUDGET}, or check one at a time: leave hess out, or give None for fun",
+        )
+    one = first({**options, "budget": budget // 2})
+    other = second({**options, "budget": budget - one.evaluations})
+    return replace(worst_of([("The gradient against fun", one), ("The Hessian against jac", other)]), budget=budget)
 
 
 def _array(value: Any) -> Any:
@@ -128,20 +198,57 @@ def _array(value: Any) -> Any:
         ) from None
 
 
-def _second_order(
-    fun: Any, x: FloatArray, jac: Any, hess: Any, hessp: Any, inside: _Inside, options: dict[str, Any]
-) -> Report:
+def _second_order(fun: Any, x: FloatArray, jac: Any, hess: Any, hessp: Any, inside: _Inside) -> Check:
+    """Return the check of a Hessian, or of its product, against the gradient.
+
+    Raises
+    ------
+    UsageError
+        Where nothing is claimed of it, or there is no gradient to compare it with.
+    """
     if hess is not None and hessp is not None:
-        raise UsageError("hess and hessp", remedy="Give one of them at a time")
+        raise UsageError(
+            "hess and hessp",
+            meaning="SciPy ignores hessp where there is a hess",
+            remedy="Give one of them at a time",
+        )
+    if isinstance(hess, str) or hasattr(hess, "get_matrix"):  # the latter is a HessianUpdateStrategy
+        raise UsageError(
+            f"hess is {hess!r}" if isinstance(hess, str) else f"hess is {type(hess).__name__}",
+            meaning="Then SciPy approximates the Hessian by itself, and nothing is claimed of it",
+            remedy="Leave hess out, to check the gradient, or give the function of the Hessian",
+        )
+    if jac is None or isinstance(jac, str):
+        raise UsageError(
+            f"jac is {jac!r}, and there is a Hessian",
+            meaning="SciPy then refuses, or differentiates fun numerically: there is no gradient to compare a Hessian with",
+            remedy="Give the gradient as jac, or True where fun returns (value, gradient)",
+        )
+    if jac is True and fun is None:
+        raise UsageError(
+            "jac is True, and fun is None",
+            meaning="jac=True says that fun returns (value, gradient)",
+            remedy="Give fun, or the gradient as jac",
+        )
+    if jac is not True and not callable(jac):
+        raise UsageError(
+            f"jac is {type(jac).__name__}, and there is a Hessian",
+            meaning="A Hessian is compared with the gradient at displaced points",
+            remedy="Give the gradient as a function of x",
+        )
     gradient = inside.wrap(lambda *a: fun(*a)[1]) if jac is True else inside.wrap(jac)
 
     def flat(p: Any) -> Any:
         return np.asarray(gradient(p)).reshape(-1)
 
     if hess is not None:
-        return check_hessian(flat, inside.wrap(hess) if callable(hess) else hess, x, **options)
-    extra = inside.extra
-    return check_hvp(flat, lambda p, v: np.asarray(hessp(p, v, *extra)).reshape(-1), x, **options)
+        hessian = inside.wrap(hess) if callable(hess) and not hasattr(hess, "matvec") else hess
+        return lambda options: check_hessian(flat, hessian, x, **options)
+
+    def product(p: Any, v: Any) -> Any:
+        return np.asarray(hessp(p, v, *inside.extra)).reshape(-1)
+
+    return lambda options: check_hvp(flat, product, x, **options)
 
 
 class _Inside:

@@ -267,3 +267,90 @@ def test_a_jacobian_at_the_edge_of_a_domain_is_judged_by_its_columns(seed, at, s
     least_squares = {"bounds": (0, np.inf), "seed": seed}
     assert gradproof.check_scipy(function, x, right, **least_squares).verdict is Verdict.CORRECT
     assert gradproof.check_scipy(function, x, wrong, **least_squares).verdict is Verdict.WRONG
+
+
+def counted(function):
+    """Count the calls of a function in its attribute ``calls``."""
+
+    def call(*arguments):
+        call.calls += 1
+        return function(*arguments)
+
+    call.calls = 0
+    return call
+
+
+ONE_OFF = lambda x: optimize.rosen_hess(x) + np.eye(x.size)
+
+
+@pytest.mark.parametrize(
+    ("jac", "hess", "verb", "verdict"),
+    [
+        (optimize.rosen_der, optimize.rosen_hess, "check_gradient", Verdict.CORRECT),
+        (lambda x: optimize.rosen_der(x) + 1, optimize.rosen_hess, "check_gradient", Verdict.WRONG),
+        (optimize.rosen_der, ONE_OFF, "check_hessian", Verdict.WRONG),
+        (lambda x: 2 * optimize.rosen_der(x), ONE_OFF, "check_gradient", Verdict.WRONG),
+    ],
+)
+def test_the_gradient_and_the_hessian_are_both_checked_as_minimize_uses_them(jac, hess, verb, verdict):
+    fun = counted(optimize.rosen)
+    report = gradproof.check_scipy(fun, X, jac, hess=hess, seed=1)
+    assert (report.verb, report.verdict) == (verb, verdict)
+    assert fun.calls > 10
+    first, second = report.notes[:2]
+    assert first.startswith("The gradient against fun: ")
+    assert second.startswith("The Hessian against jac: ")
+    assert ("WRONG" in first, "WRONG" in second) == (jac is not optimize.rosen_der, hess is ONE_OFF)
+
+
+def test_a_hessian_product_is_checked_beside_the_gradient_and_with_jac_true():
+    both = lambda x: (optimize.rosen(x), optimize.rosen_der(x))
+    right = gradproof.check_scipy(both, X, True, hessp=optimize.rosen_hess_prod, seed=1)
+    assert right.verdict is Verdict.CORRECT
+    wrong = gradproof.check_scipy(both, X, True, hessp=lambda x, p: 2 * optimize.rosen_hess_prod(x, p), seed=1)
+    assert (wrong.verb, wrong.verdict) == ("check_hvp", Verdict.WRONG)
+    negative = lambda x: (optimize.rosen(x), -optimize.rosen_der(x))
+    opposite = gradproof.check_scipy(negative, X, True, hess=lambda x: -optimize.rosen_hess(x), seed=1)
+    assert (opposite.verb, opposite.verdict) == ("check_gradient", Verdict.WRONG)
+
+
+def test_both_checks_share_seed_and_budget():
+    fun, jac = counted(optimize.rosen), counted(optimize.rosen_der)
+    report = gradproof.check_scipy(fun, X, jac, hess=ONE_OFF, budget=80)
+    assert report.budget == 80
+    assert report.evaluations <= 80
+    again = gradproof.check_scipy(fun, X, jac, hess=ONE_OFF, budget=80, seed=report.seed)
+    assert again.difference == report.difference
+    with pytest.raises(gradproof.BudgetTooSmall, match="for the gradient and the Hessian"):
+        gradproof.check_scipy(fun, X, jac, hess=ONE_OFF, budget=23)
+
+
+def test_a_hessian_that_cannot_be_checked_is_refused_before_anything_is_called():
+    fun, jac = counted(optimize.rosen), counted(optimize.rosen_der)
+    check = gradproof.check_scipy
+    with pytest.raises(gradproof.UsageError, match="no gradient to compare a Hessian with"):
+        check(fun, X, hess=optimize.rosen_hess)
+    with pytest.raises(gradproof.UsageError, match="no gradient to compare a Hessian with"):
+        check(fun, X, "2-point", hess=optimize.rosen_hess)
+    with pytest.raises(gradproof.UsageError, match="SciPy approximates the Hessian"):
+        check(fun, X, jac, hess="cs")
+    with pytest.raises(gradproof.UsageError, match="hess is BFGS"):
+        check(fun, X, jac, hess=optimize.BFGS())
+    with pytest.raises(gradproof.UsageError, match="jac is True, and fun is None"):
+        check(None, X, True, hess=optimize.rosen_hess)
+    with pytest.raises(gradproof.UsageError, match="at displaced points"):
+        check(fun, X, optimize.rosen_der(X), hess=optimize.rosen_hess)
+    assert fun.calls == jac.calls == 0
+    with pytest.raises(gradproof.UsageError, match="fun returns 5 numbers, and there is a Hessian"):
+        check(optimize.rosen_der, X, optimize.rosen_hess, hess=optimize.rosen_hess)
+
+
+def test_assert_scipy():
+    assert gradproof.assert_scipy(optimize.rosen, X, optimize.rosen_der, hess=optimize.rosen_hess).verb
+    with pytest.raises(gradproof.WrongGradient, match="the Hessian is wrong"):
+        gradproof.assert_scipy(optimize.rosen, X, optimize.rosen_der, hess=ONE_OFF, seed=1)
+    no_room = optimize.Bounds(X, X)
+    with pytest.raises(gradproof.InconclusiveGradient):
+        gradproof.assert_scipy(optimize.rosen, X, optimize.rosen_der, bounds=no_room, seed=1)
+    skipped = gradproof.assert_scipy(optimize.rosen, X, optimize.rosen_der, bounds=no_room, seed=1, inconclusive="skip")
+    assert skipped.verdict is Verdict.INCONCLUSIVE
