@@ -701,7 +701,7 @@ def causes(report):
     return {d.cause for d in report.diagnoses}
 
 
-@case("LOW_PRECISION", seeds=(0, 5), open_because="smooth errors are put down to float32")
+@case("LOW_PRECISION", seeds=(0, 5))
 def forward_differences_are_not_float32(seed):
     x = normal(seed, 6)
 
@@ -713,7 +713,7 @@ def forward_differences_are_not_float32(seed):
     return "LOW_PRECISION" if gp.Cause.LOW_PRECISION in causes(report) else report.verdict.name
 
 
-@case("LOW_PRECISION", open_because="smooth errors are put down to float32")
+@case("LOW_PRECISION")
 def smooth_errors_of_5e6_are_not_float32(seed):
     x = normal(seed, 6)
     claim = np.cos(x) * (1 + 5e-6 * np.sin(3 * x + seed))
@@ -721,7 +721,7 @@ def smooth_errors_of_5e6_are_not_float32(seed):
     return "LOW_PRECISION" if gp.Cause.LOW_PRECISION in causes(report) else report.verdict.name
 
 
-@case("UNNAMED", open_because="no cause is offered for smooth differences of a solver's size")
+@case("UNNAMED")
 def smooth_errors_of_a_solver_are_named(seed):
     x = normal(seed, 6)
     report = gp.check_gradient(
@@ -730,7 +730,7 @@ def smooth_errors_of_a_solver_are_named(seed):
     return report.verdict.name if "solver" in str(report) else "UNNAMED"
 
 
-@case("LEFT OUT", seeds=(1, 4), open_because="other entries of the block are wrong, too, and are not looked at")
+@case("LEFT OUT", seeds=(1, 4))
 def gradient_of_the_last_sample_only(seed):
     q = np.random.default_rng(seed)
     X, W = q.standard_normal((5, 4)), q.standard_normal((4, 3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from gradproof._diagnosis.evidence import Evidence, Finding
 from gradproof._diagnosis.fitting import Fit, Hypothesis, inverse, negative
 from gradproof._diagnosis.mistakes import Rearrangement, rearrangements
-from gradproof._diagnosis.telling import describe_number
 from gradproof._words.results import Cause, Diagnosis
 from gradproof._words.vectors import FloatArray
 
@@ -57,8 +55,7 @@ def factor_words(fit: Fit, who: str, code: str) -> tuple[str, str]:
     if fit.coefficient == -1:
         return f"{who} has the opposite sign of the true one.", f"-{code}"
     if fit.telling is None:
-        number = describe_number(fit.mistake_lower, fit.mistake_upper)
-        return f"{who} is {number} × the true one.", f"{code} / {_exact(fit)}"
+        return f"{who} is {fit.described} × the true one.", division(code, fit.written, fit.coefficient)
     why = f" ({fit.telling.why})" if fit.telling.why else ""
     return f"{who} is {fit.telling.text} × the true one{why}.", division(code, fit.telling.text, fit.telling.value)
 
@@ -70,13 +67,6 @@ def division(code: str, text: str, value: float) -> str:
     if text.lstrip("-").replace(".", "", 1).isdigit():
         return f"{code} / {text}" if value > 0 else f"{code} / ({text})"
     return f"{code} / {value!r}"
-
-
-def _exact(fit: Fit) -> str:
-    """Write a coefficient with one digit more than its bar justifies."""
-    relative = fit.bar / abs(fit.coefficient) if fit.coefficient else 1.0
-    digits = min(17, max(2, math.ceil(-math.log10(max(relative, 1e-17))) + 1))
-    return f"{fit.coefficient:.{digits}g}"
 
 
 def parameter_terms(evidence: Evidence, block: int) -> Iterator[Hypothesis]:
@@ -106,9 +96,7 @@ def _term(
 
     def describe(fit: Fit) -> Finding:
         who, code, c = evidence.display(block), evidence.code(block), fit.coefficient
-        size = describe_number(fit.mistake_lower, fit.mistake_upper).lstrip("-")
-        number = fit.telling.text.lstrip("-") if fit.telling else size
-        exact = number if fit.telling else _exact(fit).lstrip("-")
+        number, exact = fit.described.lstrip("-"), fit.written.lstrip("-")
         if not term:
             sentence = f"{who} has {number} too {'much' if c > 0 else 'little'} in every entry."
             remedy = f"{code} {'-' if c > 0 else '+'} {exact}"
@@ -147,8 +135,7 @@ def _rearranged(evidence: Evidence, block: int, one: Rearrangement) -> Hypothesi
         who, code, c = evidence.display(block), evidence.code(block), fit.coefficient
         sentence, remedy = f"{who} {one.words()}", one.code(code)
         if c != 1:
-            number = fit.telling.text if fit.telling else describe_number(fit.mistake_lower, fit.mistake_upper)
-            sentence, remedy = f"{sentence}, and {number} × the true one", division(remedy, number, c)
+            sentence, remedy = f"{sentence}, and {fit.described} × the true one", division(remedy, fit.written, c)
         diagnosis = Diagnosis(
             cause=Cause[one.cause],
             block=evidence.names[block],
@@ -179,8 +166,8 @@ def _sibling(evidence: Evidence, block: int, other: int) -> Hypothesis:
             coefficient_bar=fit.bar,
             where=evidence.names[other],
             sentence=f"the true gradient of {evidence.names[block]} is what {evidence.names[other]} was given"
-            + ("." if c == 1 else f", divided by {c:.6g}."),
-            remedy=evidence.code(other) if c == 1 else f"{evidence.code(other)} / {_exact(fit)}",
+            + ("." if c == 1 else f", divided by {fit.described}."),
+            remedy=evidence.code(other) if c == 1 else division(evidence.code(other), fit.written, c),
         )
         return Finding(diagnosis, {block: lambda: evidence.claimed[other] / c})
 

@@ -96,6 +96,25 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """How a cause without a remedy is put to the test: by one line among the entries where it says the claim is right.
+
+    Parameters
+    ----------
+    right
+        Makes the mask of these entries of the block, flat.
+    confirmed
+        The sentence where the claim is right there.
+    otherwise
+        What is known where it is not.
+    """
+
+    right: Callable[[], NDArray[np.bool_]]
+    confirmed: str
+    otherwise: Diagnosis
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A named cause, and what the claim becomes when its remedy is applied.
 
@@ -106,10 +125,13 @@ class Finding:
     corrected
         For each block that the remedy changes, a function that makes the remedied claim, flat; empty where there is
         no remedy.
+    trial
+        How to test it, where there is no remedy to certify and the claim alone suggested it.
     """
 
     diagnosis: Diagnosis
     corrected: Mapping[int, Callable[[], FloatArray]]
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

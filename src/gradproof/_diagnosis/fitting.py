@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradproof._diagnosis.evidence import VISIBLE, Finding, Measurements, Misfit
-from gradproof._diagnosis.telling import Telling, telling_value
+from gradproof._diagnosis.telling import Telling, describe_number, nearby_decimal, telling_value
 from gradproof._words.results import Cause
 from gradproof._words.vectors import FloatArray
 
@@ -82,8 +82,25 @@ class Fit:
 
     @property
     def coefficient(self) -> float:
-        """The mistake's coefficient: the telling value, else the middle of the interval."""
-        return self.telling.value if self.telling else (self.mistake_lower + self.mistake_upper) / 2
+        """The mistake's coefficient, as it is written in a remedy: what is printed is what is certified."""
+        return self.telling.value if self.telling else self._nearby[1]
+
+    @property
+    def written(self) -> str:
+        """The coefficient in a remedy: the telling value's text, else a decimal near the middle of the interval."""
+        return self.telling.text if self.telling else self._nearby[0]
+
+    @property
+    def described(self) -> str:
+        """The coefficient in a sentence, with the digits that are known; with all of them where it would read as 1."""
+        if self.telling:
+            return self.telling.text
+        number = describe_number(self.mistake_lower, self.mistake_upper)
+        return number if number.lstrip("-") != "1" else self.written
+
+    @property
+    def _nearby(self) -> tuple[str, float]:
+        return nearby_decimal((self.mistake_lower + self.mistake_upper) / 2, self.bar)
 
     @property
     def bar(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -58,7 +57,15 @@ class _Named:
 
 def _capitalised(finding: Finding) -> Finding:
     sentence = finding.diagnosis.sentence
-    return replace(finding, diagnosis=replace(finding.diagnosis, sentence=sentence[0].upper() + sentence[1:]))
+    trial = finding.trial
+    if trial is not None:
+        other = replace(trial.otherwise, sentence=_upper(trial.otherwise.sentence))
+        trial = replace(trial, confirmed=_upper(trial.confirmed), otherwise=other)
+    return replace(finding, diagnosis=replace(finding.diagnosis, sentence=_upper(sentence)), trial=trial)
+
+
+def _upper(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
 
 
 def _name_block(evidence: Evidence, block: int) -> _Named:
@@ -71,7 +78,7 @@ def _name_block(evidence: Evidence, block: int) -> _Named:
     factor = factors[0] if factors else None
     if measurements.size == 1 and sure and sure[0].rank > SIMPLE:
         # Any factor explains one number, so its bits are looked at before an odd factor is named.
-        finding = residue.low_precision(evidence, measurements, stored_only=True)
+        finding = residue.low_precision(evidence, measurements)
     if finding is not None:
         return _Named(measurements, [finding], factor)
     if sure:
@@ -79,7 +86,7 @@ def _name_block(evidence: Evidence, block: int) -> _Named:
     part = parts.wrong_part(evidence, measurements)
     if part is not None:
         # Rounding spares some entries: the rest is not "some entries" where all are stored in a lower precision.
-        rounded = residue.low_precision(evidence, measurements, stored_only=True)
+        rounded = residue.low_precision(evidence, measurements)
         return _Named(measurements, [rounded or parts.part_finding(evidence, measurements, part)], factor)
     # What the residual's size suggests is said only where no other explanation is left, and there surely is a residual.
     for cause in _CLAIM_ITSELF[: 1 if unsure or not measurements.visible else None]:
@@ -90,12 +97,7 @@ def _name_block(evidence: Evidence, block: int) -> _Named:
     return _Named(measurements, [residue.unknown(evidence, measurements, guess)], factor)
 
 
-_CLAIM_ITSELF = (
-    partial(residue.low_precision, stored_only=True),
-    residue.not_summed,
-    residue.left_out,
-    residue.low_precision,
-)
+_CLAIM_ITSELF = (residue.low_precision, residue.not_summed, residue.left_out)
 
 
 def _simplest(fitting: list[Fit]) -> list[Fit]:

@@ -13,7 +13,7 @@ from gradproof._diagnosis.causes import Correction, division
 from gradproof._diagnosis.decoding import decode_one
 from gradproof._diagnosis.evidence import Evidence, Finding, Measurements
 from gradproof._diagnosis.fitting import NEXT_TO_NOTHING, Fit, Hypothesis, fits, inverse
-from gradproof._diagnosis.telling import counts_in, describe_number
+from gradproof._diagnosis.telling import counts_in
 from gradproof._numerics.statistics import within
 from gradproof._words.directions import Slab
 from gradproof._words.results import Cause, Diagnosis
@@ -116,7 +116,7 @@ def _factor_there(evidence: Evidence, measurements: Measurements, part: Part) ->
     def describe(fit: Fit) -> Finding:
         who, code = evidence.display(measurements.block), f"{evidence.code(measurements.block)}{part.code}"
         head = f"{part.where} of {who} {_verb(part)}"
-        change = (fit.lower + fit.upper) / 2 if fit.telling is None else 1 / fit.coefficient - 1
+        change = 1 / fit.coefficient - 1
 
         def corrected(change: float = change) -> NDArray[np.float64]:
             result = claimed.copy()
@@ -131,8 +131,8 @@ def _factor_there(evidence: Evidence, measurements: Measurements, part: Part) ->
         if fit.coefficient == -1:
             text, remedy = f"{head} of the opposite sign.", f"{code} = -{code}"
         else:
-            number = fit.telling.text if fit.telling else describe_number(fit.mistake_lower, fit.mistake_upper)
-            text, remedy = f"{head} {number} × the true one.", f"{code} = {division(code, number, fit.coefficient)}"
+            text = f"{head} {fit.described} × the true one."
+            remedy = f"{code} = {division(code, fit.written, fit.coefficient)}"
         return _finding(evidence, measurements, part, text, fit, remedy, {measurements.block: corrected})
 
     hypothesis = Hypothesis(cause=part.cause, vector=lambda: inside, added=True, mistake=mistake, describe=describe)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from gradproof._diagnosis.evidence import Evidence, Finding, Measurements
+from gradproof._diagnosis.evidence import Evidence, Finding, Measurements, Trial
 from gradproof._diagnosis.mistakes import bias_like
 from gradproof._diagnosis.telling import AXIS_WORDS
 from gradproof._words.precision import SIGNIFICAND_BITS, UNIT_ROUNDOFF, round_to
@@ -20,6 +21,8 @@ LARGEST_ZERO_SHARE = 0.4
 LARGEST_EMPTY_SHARE = 0.05
 """Share of the slices of zeros along an axis that may be missing ones; more of them are dead units."""
 SINGULAR = ("row ", "column ", "slice ", "1 of")
+LARGEST_INEXACT = 1e-3
+"""Relative error up to which a solver's tolerance, or a finite difference, is suggested."""
 SIMPLE_BITS = 5
 """A number with at most so many bits is representable everywhere and says nothing about the precision."""
 LARGEST_SPAN = 1_000_000
@@ -47,11 +50,16 @@ def left_out(evidence: Evidence, measurements: Measurements) -> Finding | None:
     """Some entries or slices of the claim are exactly zero, and the residual is of the size that they would explain.
 
     Entries missing at random leave ‖residual‖² ≈ ‖claim‖²·k/(n − k), for k zeros among n entries. Dead units make slices
-    of zeros that are right, so that only few slices are believed to be missing.
+    of zeros that are right, so that only few slices are believed to be missing. The size alone proves nothing: one more
+    line is to show that the claim is right elsewhere.
     """
     claimed, size = measurements.claimed, measurements.size
     count = size - int(np.count_nonzero(claimed))
     if count == 0 or count > LARGEST_ZERO_SHARE * size:
+        return None
+    elsewhere = claimed[measurements.indices] != 0
+    off = np.abs(measurements.entries - claimed[measurements.indices]) > measurements.entry_bars
+    if bool(np.any(off & elsewhere)):
         return None
     expected = float(np.linalg.norm(claimed)) * math.sqrt(count / (size - count))
     # A few entries say little about their own size: a factor of 10 is allowed for one of them, of 3 for many.
@@ -64,12 +72,18 @@ def left_out(evidence: Evidence, measurements: Measurements) -> Finding | None:
         return None
     cause = Cause.COORDINATES if slices is None else Cause.SLICES
     what = f"{count} of the {size} entries" if slices is None else slices
+    head = f"{what} of {who} {'is' if what.startswith(SINGULAR) else 'are'} exactly zero, and "
     sentence = (
-        f"{what} of {who} {'is' if what.startswith(SINGULAR) else 'are'} exactly zero, and the error is of the size that "
-        "would be missing there: it seems to have been left out."
+        f"{head}the error is of the size that would be missing there: it may have been left out, which was not tested."
     )
     where = f"the {count} entries that are zero" if slices is None else slices
-    return _finding(evidence, measurements, cause, sentence, where=where)
+    finding = _finding(evidence, measurements, cause, sentence, where=where)
+    trial = Trial(
+        right=lambda: claimed != 0,
+        confirmed=f"{head}all the others are right: what is missing there was left out.",
+        otherwise=unknown(evidence, measurements, "").diagnosis,
+    )
+    return replace(finding, trial=trial)
 
 
 def _zero_slices(shaped: FloatArray, count: int) -> str | None:
@@ -91,8 +105,11 @@ def _zero_slices(shaped: FloatArray, count: int) -> str | None:
     return None
 
 
-def low_precision(evidence: Evidence, measurements: Measurements, *, stored_only: bool = False) -> Finding | None:
-    """The claim is representable in a lower precision than its own, or off by a few roundings of one."""
+def low_precision(evidence: Evidence, measurements: Measurements) -> Finding | None:
+    """The claim holds numbers of a lower precision than its own, and is off by a few roundings of that.
+
+    The size of an error alone is no sign of it: solvers, and finite differences in a claim, err by as much.
+    """
     size = float(np.linalg.norm(measurements.claimed))
     if size == 0:  # or so small that its square is
         return None
@@ -102,13 +119,10 @@ def low_precision(evidence: Evidence, measurements: Measurements, *, stored_only
         unit = UNIT_ROUNDOFF[precision]
         if unit <= own or not relative <= ROUNDINGS * unit:
             continue
-        stored = _representable(measurements.claimed, precision)
-        # Arithmetic in float32 inside a float64 computation leaves no mark but the size of its error.
-        if not (stored or (precision == "float32" and unit / 10 <= relative and not stored_only)):
+        if not _representable(measurements.claimed, precision):
             continue
-        how = "holds numbers of that precision" if stored else "is off by as much as that arithmetic is"
         sentence = (
-            f"{evidence.display(measurements.block)} was worked out in {precision}: it {how} "
+            f"{evidence.display(measurements.block)} was worked out in {precision}: it holds numbers of that precision "
             f"(relative error {relative:.1e}, one rounding is {unit:.1e})."
         )
         return _finding(
@@ -180,10 +194,11 @@ def unknown(evidence: Evidence, measurements: Measurements, guess: str) -> Findi
     known = []
     size, norm = measurements.residual_norm, float(np.linalg.norm(claimed))
     if math.isfinite(size) and norm:
-        known.append(f"claimed − true is {size / norm:.2g} times as large as the claim")
+        known.append(f"claimed − true is {size / norm:.2g} times as large as the claim{_as_large_as(size / norm)}")
     if measurements.complete:
         wrong = int(np.sum(np.abs(measurements.entries - claimed) > measurements.entry_bars))
-        known.append(f"{wrong} of {measurements.size} entries are off")
+        if wrong:  # else the lines alone show it
+            known.append(f"{wrong} of {measurements.size} entries are off")
     known.extend(_goes_with(evidence, measurements))
     copies = [
         evidence.names[other]
@@ -200,6 +215,15 @@ def unknown(evidence: Evidence, measurements: Measurements, guess: str) -> Findi
     if guess:
         sentence += f" What was measured would agree with this: {guess}"
     return _finding(evidence, measurements, Cause.UNKNOWN, sentence)
+
+
+def _as_large_as(relative: float) -> str:
+    """Say what makes errors of such a size, in a double-precision claim: that is no proof of any of them."""
+    single = UNIT_ROUNDOFF["float32"]
+    if not single / 10 <= relative <= LARGEST_INEXACT:
+        return ""
+    inside = "single precision inside the computation, of " if relative <= ROUNDINGS * single else ""
+    return f", which is of the size of {inside}a solver's tolerance, or of a finite difference in the claim"
 
 
 def _goes_with(evidence: Evidence, measurements: Measurements) -> Iterator[str]:

@@ -89,7 +89,7 @@ def counts_in(evidence: Evidence) -> dict[int, str]:
 
 def _candidates(lower: float, upper: float, counts: Mapping[int, str], *, factor: bool) -> Iterator[Telling]:
     if factor:
-        yield from _simple(counts)
+        yield from _simple()
         yield from _from_counts(counts)
         yield from _integers(lower, upper)
         yield from _constants()
@@ -97,14 +97,14 @@ def _candidates(lower: float, upper: float, counts: Mapping[int, str], *, factor
     yield from _decimals(lower, upper)
 
 
-def _simple(counts: Mapping[int, str]) -> Iterator[Telling]:
+def _simple() -> Iterator[Telling]:
+    """Numbers that need no origin: so small a count is found in any shapes, and says nothing of where a 4 comes from."""
     yield Telling(-1.0, "-1", "", 0.2)  # much likelier than any other negative number
     for integer, weight in ((2, 1), (3, 3), (4, 3), (10, 4)):
         for sign in (1, -1):
-            why = f"{integer} is {counts[integer]}" if integer in counts and integer > 2 else ""
             heavier = weight if sign > 0 else 3 * weight
-            yield Telling(float(sign * integer), f"{sign * integer}", why, heavier)
-            yield Telling(sign / integer, f"{'-' * (sign < 0)}1/{integer}", why, heavier)
+            yield Telling(float(sign * integer), f"{sign * integer}", "", heavier)
+            yield Telling(sign / integer, f"{'-' * (sign < 0)}1/{integer}", "", heavier)
 
 
 def _from_counts(counts: Mapping[int, str]) -> Iterator[Telling]:
@@ -183,6 +183,8 @@ def nearby_decimal(middle: float, bar: float) -> tuple[str, float]:
 
     What is printed is what is tried: rounding for people costs the precision of a measured coefficient nothing.
     """
+    if not (math.isfinite(middle) and math.isfinite(bar)):
+        return repr(middle), middle
     rounded = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
     value = next((one for one in rounded if abs(one - middle) <= bar / 20), middle)
     return (f"{value:g}" if float(f"{value:g}") == value else repr(value)), value

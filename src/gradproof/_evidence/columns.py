@@ -7,7 +7,8 @@ costs, 2N.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -429,17 +430,34 @@ class Exhaustive:
         """Return the coordinates that are suspicious at the level of a verdict, for all coordinates together."""
         return self.suspicious(b, self.alpha / self.total)
 
-    def would_suspect(self, b: int, change: FloatArray) -> bool:
-        """Say whether some coordinate would have stood out, had the claim been so much larger."""
+    @contextmanager
+    def claiming_more(self, b: int, change: FloatArray) -> Iterator[BlockMeasurement]:
+        """Take the claim to be so much larger for a while: what was measured says as much of that one."""
         measured = self.blocks[b]
         kept, self.claimed = self.claimed, tuple(g + change if k == b else g for k, g in enumerate(self.claimed))
         discrepancy = measured.discrepancy
         measured.discrepancy = discrepancy - change
         try:
-            return bool((self.proved(b) & (change != 0)).any()) or self.difference(b).lower > self.tolerances[b]
+            yield measured
         finally:
             self.claimed = kept
             measured.discrepancy = discrepancy
+
+    def would_suspect(self, b: int, change: FloatArray) -> bool:
+        """Say whether some coordinate would have stood out, had the claim been so much larger."""
+        with self.claiming_more(b, change):
+            return bool((self.proved(b) & (change != 0)).any()) or self.difference(b).lower > self.tolerances[b]
+
+    def certified_instead(self, b: int, claimed: FloatArray) -> float | None:
+        """Return the bound on D to which another claim would have been certified by what was measured, if it would.
+
+        The bound holds for any claim, one that was chosen by these very measurements included: the noise is bounded in
+        norm, whichever way it points.
+        """
+        with self.claiming_more(b, claimed - self.claimed[b]) as measured:
+            upper = self.difference(b).upper
+            known = not (measured.undecided.any() or measured.kinks or measured.failed.any() or self.proved(b).any())
+        return upper if known and upper <= self.tolerances[b] else None
 
     def look_again(self, b: int) -> None:
         """Confirm, or explain, each suspicious coordinate; shorten the block's step where it is to blame."""

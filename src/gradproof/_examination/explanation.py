@@ -15,8 +15,8 @@ from gradproof._evaluation.engine import BudgetSpent
 from gradproof._evidence.search import Location, Locator
 from gradproof._examination.study import Study
 from gradproof._numerics.lines import Calibration
-from gradproof._numerics.statistics import student_quantile
-from gradproof._words.directions import BlockDirection, Coordinate, Slab
+from gradproof._numerics.statistics import student_quantile, within
+from gradproof._words.directions import BlockDirection, Coordinate, GivenDirection, Slab
 from gradproof._words.results import Cause, Diagnosis, Verdict
 from gradproof._words.vectors import FloatArray
 
@@ -24,6 +24,8 @@ PROBES: Final = 6
 """Lines within a faulty block: for one coefficient and the precision of a float64 line, four more than needed."""
 COORDINATE_ALPHA: Final = 1e-4
 """Probability that the noise of one coordinate exceeds the bar by which causes are told apart."""
+TELLS: Final = 0.1
+"""A line that finds the claim right somewhere is to know it to this part of what the whole is off by."""
 RESERVE: Final = 0.25
 """Share of what is left of the budget that the search leaves to the diagnosis and the remedy."""
 
@@ -80,6 +82,7 @@ def explain(study: Study, remedied: Remedied) -> Explanation:
         notes,
     )
     study.phase = "remedy"
+    findings = tuple(tested(study, finding, calibrations) for finding in findings)
     diagnoses = certify_remedies(study, remedied, findings, notes)
     return Explanation(tuple(diagnoses), tuple(notes))
 
@@ -148,6 +151,42 @@ def locate(study: Study, b: int, calibrations: dict[int, Calibration | None]) ->
     return locator.run(BudgetSpent)
 
 
+def tested(study: Study, finding: Finding, calibrations: dict[int, Calibration | None]) -> Finding:
+    """Ask one line among the entries where a cause says that the claim is right; what it refutes is not named."""
+    if finding.trial is None:
+        return finding
+    b = next(k for k, block in enumerate(study.problem.blocks) if block.name == finding.diagnosis.block)
+    direction = study.block_direction(b, study.next_streams())
+    component = direction.component(b, study.problem.blocks[b].shape)
+    assert component is not None  # noqa: S101  # the direction is within this block
+    component *= finding.trial.right()
+    others = [np.broadcast_to(0.0, block.size) for block in study.problem.blocks]
+    try:
+        estimate = study.measure(
+            GivenDirection(tuple(component if k == b else zero for k, zero in enumerate(others))), calibrations, b
+        )
+    except BudgetSpent:
+        return finding
+    bar = study.decision_bar(estimate)
+    if not estimate.trusted or not math.isfinite(estimate.value):
+        return finding
+    if not within(estimate.value, bar):
+        return Finding(finding.trial.otherwise, {})
+    if within(bar, TELLS * study.states[b].residual * direction.scale):
+        return Finding(replace(finding.diagnosis, sentence=finding.trial.confirmed), {})
+    return finding
+
+
+def hedged(diagnosis: Diagnosis) -> Diagnosis:
+    """Word a cause as what it is without a certified remedy: a pattern that what was measured agrees with."""
+    if diagnosis.cause is Cause.UNKNOWN:
+        return diagnosis
+    sentence = diagnosis.sentence
+    return replace(
+        diagnosis, sentence=f"It looks like this, which is not certified: {sentence[0].lower()}{sentence[1:]}"
+    )
+
+
 def certify_remedies(
     study: Study, remedied: Remedied, findings: Sequence[Finding], notes: list[str]
 ) -> list[Diagnosis]:
@@ -164,15 +203,22 @@ def certify_remedies(
         try:
             verdict, upper = remedied(claims)
         except BudgetSpent:
-            diagnoses.append(diagnosis)
+            diagnoses.append(hedged(diagnosis))
             continue
-        if verdict is Verdict.CORRECT:
-            diagnosis = replace(diagnosis, certified_remedy=diagnosis.remedy, certified_to=upper)
+        to = (
+            upper
+            if verdict is Verdict.CORRECT
+            else by_coordinates(study, claims)
+            if verdict is not Verdict.WRONG
+            else None
+        )
+        if to is not None:
+            diagnosis = replace(diagnosis, certified_remedy=diagnosis.remedy, certified_to=to)
             mended.update(claims)
             named = {study.problem.blocks[b].name for b in claims}
             diagnoses = [d for d in diagnoses if d.block not in named]
-        elif diagnosis.cause is not Cause.UNKNOWN:
-            diagnosis = replace(diagnosis, remedy="")
+        else:
+            diagnosis = replace(hedged(diagnosis), remedy="")
         diagnoses.append(diagnosis)
     if len(mended) > 1 and set(mended) == set(study.faulty):
         try:
@@ -182,3 +228,11 @@ def certify_remedies(
         if verdict is Verdict.CORRECT:
             notes.append(f"With all of these remedies together the gradient is certified to {upper:.1e}.")
     return diagnoses
+
+
+def by_coordinates(study: Study, claims: dict[int, FloatArray]) -> float | None:
+    """Certify other claims by the coordinates, where all were measured: at bounds, or among kinks, no line leads anywhere."""
+    if study.exhaustive is None:
+        return None
+    bounds = [study.exhaustive.certified_instead(b, claimed) for b, claimed in claims.items()]
+    return None if None in bounds else max(bound for bound in bounds if bound is not None)

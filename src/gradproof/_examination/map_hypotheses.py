@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from gradproof._diagnosis.causes import division
+from gradproof._diagnosis.telling import nearby_decimal, telling_value
 from gradproof._evaluation.engine import BudgetSpent
 from gradproof._evidence.matrix_evidence import Pair
 from gradproof._examination.map_examination import MapExamination, NonFiniteClaim
@@ -137,7 +139,9 @@ def _factors(examination: MapExamination, fresh: Callable[[], Claim]) -> list[Di
         found = _factor([np.concatenate(parts) for parts in zip(*seen, strict=True)]) if seen else None
         if found is None:
             return []
-        factors[pair.output, pair.block], bars[pair.output, pair.block] = found
+        c, bar = found
+        number = _number(1 / c, bar / c**2)[1]  # what is printed is what is certified
+        factors[pair.output, pair.block], bars[pair.output, pair.block] = 1 / number, bar
     claim = examination.claim if isinstance(examination.claim, MatrixClaim) else fresh()
     other: Claim = (
         ScaledVjp(claim, factors)
@@ -221,22 +225,25 @@ def _name(examination: MapExamination, o: int, p: int) -> str:
 
 
 def _by_factor(about: str, block: str, factor: float, bar: float, to: float) -> Diagnosis:
-    minus = abs(factor + 1) <= max(bar, 1e-9)
-    remedy = f"-1 * the {about}" if minus else f"the {about} / {_shown(factor)}"
+    minus = factor == -1
+    text = _number(factor, bar)[0]
+    remedy = f"-1 * the {about}" if minus else division(f"the {about}", text, factor)
     return Diagnosis(
         cause=Cause.SIGN if minus else Cause.FACTOR,
         block=block,
         coefficient=factor,
         coefficient_bar=bar,
-        sentence=f"The claimed {about} is {_shown(factor)} times the true one.",
+        sentence=f"The claimed {about} is {text} times the true one.",
         remedy=remedy,
         certified_remedy=remedy,
         certified_to=to,
     )
 
 
-def _shown(factor: float) -> str:
-    return f"{round(factor)}" if abs(factor - round(factor)) < 1e-6 else f"{factor:.6g}"
+def _number(factor: float, bar: float) -> tuple[str, float]:
+    """Return a factor as it is written, and the number that this is: one that speaks for itself, else a decimal."""
+    telling = telling_value(factor - bar, factor + bar, {})
+    return (telling.text, telling.value) if telling else nearby_decimal(factor, bar)
 
 
 def certified(examination: MapExamination, claim: Any, *, but: Sequence[Pair] = ()) -> float | None:

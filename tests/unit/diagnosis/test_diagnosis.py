@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from gradproof import Verdict, check_gradient, check_jacobian, check_scipy
 from gradproof._diagnosis.evidence import Evidence, Probe
 from gradproof._diagnosis.fitting import probes_needed
 from gradproof._diagnosis.naming import diagnose
@@ -220,10 +221,18 @@ def test_a_claim_that_went_through_a_lower_precision(network_like, precision):
     assert (diagnosis.cause, diagnosis.where) == (Cause.LOW_PRECISION, precision)
 
 
-def test_single_precision_inside_a_double_precision_computation(network_like, rng):
-    off = network_like["W1"] * (1 + 3e-7 * rng.standard_normal((7, 7)))
+@pytest.mark.parametrize(("size", "single"), [(3e-7, True), (1e-4, False)])
+def test_the_size_of_an_error_alone_names_no_precision(network_like, rng, size, single):
+    off = network_like["W1"] * (1 + size * rng.standard_normal((7, 7)))
     diagnosis = only(network_like, changed(network_like, W1=off), bar=1e-11)
-    assert (diagnosis.cause, diagnosis.where) == (Cause.LOW_PRECISION, "float32")
+    assert diagnosis.cause is Cause.UNKNOWN
+    assert "of a solver's tolerance, or of a finite difference in the claim" in diagnosis.sentence
+    assert ("single precision inside the computation" in diagnosis.sentence) is single
+
+
+def test_a_large_error_has_no_such_explanation(network_like, rng):
+    off = network_like["W1"] * (1 + 0.1 * rng.standard_normal((7, 7)))
+    assert "solver" not in only(network_like, changed(network_like, W1=off), bar=1e-11).sentence
 
 
 def test_entries_that_rounding_spared_do_not_make_it_a_matter_of_some_entries(rng):
@@ -341,7 +350,40 @@ def test_a_missing_column_of_a_large_block_is_seen_in_the_claim(rng):
     wrong[:, 7] = 0
     diagnosis = only(true, {"W": wrong})
     assert (diagnosis.cause, diagnosis.where) == (Cause.SLICES, "column 7")
-    assert "seems to have been left out" in diagnosis.sentence
+    assert "may have been left out, which was not tested" in diagnosis.sentence
+
+
+def network_of_samples(rng, samples):
+    """Return a cost with a rectifier, its gradient, and a point; the gradient of some samples, over their number, too."""
+    inputs, out = rng.standard_normal((40, samples)), rng.standard_normal(30)
+    cost = lambda W: float(np.mean(np.tanh(out @ np.maximum(W @ inputs, 0))))
+
+    def gradient(W, chosen=slice(None)):
+        x = inputs[:, chosen]
+        z = W @ x
+        return (out[:, None] * (z > 0) * (1 - np.tanh(out @ np.maximum(z, 0)) ** 2)) @ x.T / x.shape[1]
+
+    return cost, gradient, rng.standard_normal((30, 40)) / 6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_gradient_of_the_last_sample_only_is_not_said_to_be_left_out_where_it_is_zero(seed):
+    cost, gradient, W = network_of_samples(np.random.default_rng(seed), 3)
+    W[0] = np.abs(W[0])  # some unit is dead for the last sample and not for the others
+    report = check_gradient(cost, W, gradient(W, [-1]), strategy="certificate", seed=seed)
+    assert report.verdict is Verdict.WRONG
+    assert not any("left out" in diagnosis.sentence for diagnosis in report.diagnoses)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_columns_that_are_left_out_are_named_once_the_rest_is_found_right(seed):
+    cost, gradient, W = network_of_samples(np.random.default_rng(seed), 20)
+    claimed = gradient(W)
+    claimed[:, [3, 17]] = 0
+    report = check_gradient(cost, W, claimed, strategy="certificate", seed=seed)
+    (diagnosis,) = report.diagnoses
+    assert (diagnosis.cause, diagnosis.where) == (Cause.SLICES, "columns 3 and 17")
+    assert "not tested" not in diagnosis.sentence
 
 
 def test_many_rows_of_zeros_are_dead_units_and_not_blamed(rng):
@@ -573,3 +615,90 @@ def test_random_residuals_are_never_given_a_name():
         claimed = changed(true, W=true["W"] + 10.0 ** rng.uniform(-4, 1) * rng.standard_normal(shape))
         diagnosis = only(true, claimed, bar=1e-9)
         assert diagnosis.cause is Cause.UNKNOWN
+
+
+# --- what is printed is what is certified -----------------------------------------------------------------------------
+
+
+def smooth(rng):
+    inputs = rng.standard_normal((28, 6))
+    cost = lambda w: float(np.sum(np.tanh(inputs @ w) ** 2))
+    return cost, lambda w: inputs.T @ (2 * np.tanh(inputs @ w) * (1 - np.tanh(inputs @ w) ** 2)), 0.3 * np.ones(6)
+
+
+@pytest.mark.parametrize("factor", [1 / 28, 0.035712345678, -1 / 3, 1.0000034567, 6022.1408, 1.3e-4])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_remedy_certifies_as_it_is_printed(factor, seed):
+    cost, gradient, w = smooth(np.random.default_rng(seed))
+    report = check_gradient(cost, w, factor * gradient(w), seed=seed)
+    (diagnosis,) = report.diagnoses
+    assert diagnosis.certified_remedy
+    mended = eval(diagnosis.certified_remedy, {"gradient": factor * gradient(w)})
+    assert check_gradient(cost, w, mended, seed=seed + 100).verdict is Verdict.CORRECT
+    assert " 1 × " not in diagnosis.sentence
+
+
+@pytest.mark.parametrize("factor", [1 / 28, 0.035712345678, -1, 32])
+def test_the_remedy_of_a_jacobian_divides_by_what_it_prints(rng, factor):
+    inputs = rng.standard_normal((28, 6))
+    function = lambda w: np.tanh(inputs @ w)
+    right = lambda w: (1 - np.tanh(inputs @ w) ** 2)[:, None] * inputs
+    w = 0.3 * np.ones(6)
+    report = check_jacobian(function, lambda w: factor * right(w), w, seed=1)
+    (diagnosis,) = report.diagnoses
+    code = diagnosis.certified_remedy.replace("the derivative of output", "J")
+    assert check_jacobian(function, eval(code, {"J": factor * right(w)}), w, seed=2).verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_noisy_factor_is_written_with_the_digits_that_are_known(rng, seed):
+    inputs, noise = rng.standard_normal((28, 6)), np.random.default_rng(5)
+    function = lambda w: np.tanh(inputs @ w) + 1e-6 * noise.standard_normal(28)
+    claimed = lambda w: 32 * (1 - np.tanh(inputs @ w) ** 2)[:, None] * inputs
+    report = check_jacobian(function, claimed, 0.3 * np.ones(6), seed=seed)
+    assert report.diagnoses[0].sentence == "The claimed derivative of output is 32 times the true one."
+    assert report.diagnoses[0].certified_remedy == "the derivative of output / 32"
+
+
+@pytest.mark.parametrize(
+    ("middle", "bar", "text"),
+    [(32.0026, 0.06, "32"), (1 / 3, 1e-6, "0.3333333"), (20.0, 1.0, "20"), (-6.0221408e23, 1e15, "-6.0221408e+23")],
+)
+def test_a_decimal_is_as_short_as_a_twentieth_of_the_bar_allows(middle, bar, text):
+    from gradproof._diagnosis.telling import nearby_decimal
+
+    written, value = nearby_decimal(middle, bar)
+    assert written == text
+    assert float(written) == value
+    assert abs(value - middle) <= bar / 20
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cause_whose_remedy_is_not_certified_is_not_asserted(rng, seed):
+    cost, gradient, w = smooth(rng)
+    noise = np.random.default_rng(5)
+    noisy = lambda w: cost(w) + 1e-3 * noise.standard_normal()
+    report = check_gradient(noisy, w, 32 * gradient(w), seed=seed)
+    assert report.verdict is Verdict.WRONG
+    for diagnosis in report.diagnoses:
+        named = diagnosis.cause in {Cause.FACTOR, Cause.FLIP, Cause.PARAMETER_TERM, Cause.OFFSET, Cause.SIGN}
+        assert not named or diagnosis.certified_remedy or "which is not certified: the " in diagnosis.sentence
+    assert any("which is not certified: " in diagnosis.sentence for diagnosis in report.diagnoses)
+
+
+def test_at_bounds_a_remedy_is_certified_by_the_coordinates(rng):
+    cost, gradient, w = smooth(rng)
+    bounds = (w, np.where(np.arange(6) < 3, np.inf, w + 1))
+    report = check_scipy(cost, w, lambda w: 2 * gradient(w), bounds=bounds, seed=1)
+    (diagnosis,) = report.diagnoses
+    assert diagnosis.certified_remedy == "gradient / 2"
+    assert diagnosis.certified_to <= report.tolerance
+    crooked = lambda w: 2 * gradient(w) * (1 + 1e-6 * (np.arange(6) == 1))
+    other = check_scipy(cost, w, crooked, bounds=bounds, seed=1)
+    assert not any(diagnosis.certified_remedy for diagnosis in other.diagnoses)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 10])
+def test_a_small_count_is_not_offered_as_the_origin_of_a_small_factor(count):
+    assert telling_value(count - 1e-9, count + 1e-9, {count: "the number of columns of W1"}).why == ""
+    assert telling_value(12 - 1e-9, 12 + 1e-9, {12: "the number of rows of W1"}).why == "12 is the number of rows of W1"
