@@ -46,6 +46,8 @@ TWO_STEPS: Final = 2.2
 """Standard deviation of the formula on both steps, over noise/step."""
 SHORTER: Final = 1 / (10 * math.pi)
 """How much shorter the step is at which a coordinate is asked again before it is measured with care."""
+FALLS: Final = 0.5
+"""Truncation of order 2 falls to 1e-3 there, and what a crossed kink feigns vanishes: to much less than this part."""
 SHORTEST_TWO_POINT_STEP: Final = 1e-5
 """However small the tolerance is, two values at a shorter step tell less of it, not more."""
 RESWEEPS: Final = 4
@@ -544,11 +546,15 @@ class Exhaustive:
             self.judge_carefully(b, j, line)
 
     def right_at_a_shorter_step(self, b: int, j: int, line: Line) -> bool:
-        """Say whether the claim fits at a much shorter step: then a kink beside the point was crossed, or truncation seen."""
+        """Say whether the claim fits at a much shorter step: then a kink beside the point was crossed, or truncation seen.
+
+        Either is less at the shorter step; a discrepancy that stays, and only has wider bars there, is not excused.
+        """
         measured = self.blocks[b]
         kept = [array[j] for array in (measured.discrepancy, measured.spread, measured.failed, measured.jump)]
         self.take_two_of(b, j, line, max(SHORTER * self.step(b, line), REPRESENTED * line.shortest))
-        if not self.suspicious(b)[j] and measured.jump[j] == 0:
+        less = kept[2] or abs(measured.discrepancy[j]) <= FALLS * abs(kept[0])
+        if less and not self.suspicious(b)[j] and measured.jump[j] == 0:
             return True
         measured.discrepancy[j], measured.spread[j], measured.failed[j], measured.jump[j] = kept
         return False

@@ -280,3 +280,18 @@ def test_one_sided_formulas_are_exact_for_polynomials_of_their_order():
         central = np.array([1.0, -1.0]) / 2 if count == 2 else np.array([1.0, -8.0, 8.0, -1.0]) / 12
         one_sided = math.hypot(*(float(r @ central) for r in responses))
         assert abs(factor - one_sided / math.hypot(*central)) < 1e-2
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(("weight", "factor"), [(1e-6, 1.5), (1e-6, 1.1), (1e-4, 1.001)])
+def test_a_discrepancy_that_stays_at_a_shorter_step_is_not_excused_by_its_wider_bar(weight, factor, seed):
+    rng = np.random.default_rng(3)
+    weights, point = np.ones(60), rng.standard_normal(60)
+    weights[17] = weight
+    claimed = weights * np.cos(point)
+    claimed[17] *= factor
+    report = check_gradient(
+        lambda x: float(np.sum(weights * np.sin(x))), point, claimed, strategy="coordinates", seed=seed
+    )
+    assert report.verdict is Verdict.WRONG
+    assert [entry.index for entry in report.coordinates] == [(17,)]
