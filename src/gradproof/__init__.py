@@ -73,6 +73,6 @@ def __getattr__(name: str) -> _ModuleType:
                 f"{name} is not installed",
                 where=f"gradproof.{name}",
                 meaning="Its functions cannot be checked without it",
-                remedy=f"Install it, for instance with pip install 'gradproof[{name}]'",
+                remedy=f"Install it beside gradproof, for instance with pip install {name}",
             ) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,15 @@
 """Every Python block of README.md and of the pages in docs/ runs, a page's blocks one after another.
 
 A line ``<!-- needs: sklearn -->`` before a block skips the page from there on where that module is not installed; a
-line ``<!-- raises: ShapeMismatch -->`` says that the block is to raise that error.
+line ``<!-- raises: ShapeMismatch -->`` says that the block is to raise that error. A block of text right after it shows
+what it prints: the verdicts in it are those that it printed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("README.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(
     r"(?:<!--\s*(?P<order>needs|raises):\s*(?P<what>[\w. ]+?)\s*-->\s*\n+)?"
-    r"^(?P<indent> *)```python\n(?P<code>.*?)^(?P=indent)```$",
+    r"^(?P<indent> *)```python\n(?P<code>.*?)^(?P=indent)```$"
+    r"(?:\n+^(?P=indent)```text\n(?P<shown>.*?)^(?P=indent)```$)?",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -27,6 +31,10 @@ class Block(NamedTuple):
     code: str
     order: str
     what: str
+    shown: str
+
+
+VERDICT = re.compile(r"\b(?:CORRECT|WRONG|INCONCLUSIVE)\b")
 
 
 def blocks(text):
@@ -34,7 +42,8 @@ def blocks(text):
     for match in FENCE.finditer(text):
         indent = match["indent"]
         code = "".join(line.removeprefix(indent) for line in match["code"].splitlines(keepends=True))
-        yield Block(text.count("\n", 0, match.start("code")) + 1, code, match["order"] or "", match["what"] or "")
+        line = text.count("\n", 0, match.start("code")) + 1
+        yield Block(line, code, match["order"] or "", match["what"] or "", match["shown"] or "")
 
 
 def run(text, name):
@@ -44,13 +53,19 @@ def run(text, name):
         if block.order == "needs" and importlib.util.find_spec(block.what) is None:
             pytest.skip(f"{name}:{block.line} needs {block.what}")
         code = compile("\n" * (block.line - 1) + block.code, name, "exec")
+        printed = io.StringIO()
         try:
-            exec(code, namespace)
+            with contextlib.redirect_stdout(printed):
+                exec(code, namespace)
         except Exception as error:
             if block.order != "raises" or type(error).__name__ != block.what:
                 raise
         else:
             assert block.order != "raises", f"{name}:{block.line} was to raise {block.what}"
+            seen, shown = VERDICT.findall(printed.getvalue()), VERDICT.findall(block.shown)
+            assert not block.shown or "print(" not in block.code or seen == shown, (
+                f"{name}:{block.line} printed {seen}, and shown is {shown}"
+            )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -76,6 +91,13 @@ def test_a_block_that_is_to_raise_must_raise_just_that():
         run("<!-- raises: ValueError -->\n```python\nraise KeyError\n```\n", "page.md")
     with pytest.raises(AssertionError, match=r"page\.md:3 was to raise ValueError"):
         run("<!-- raises: ValueError -->\n```python\npass\n```\n", "page.md")
+
+
+def test_a_verdict_that_a_block_does_not_print_is_noticed():
+    page = "```python\nprint('{}: so it is.')\n```\n\n```text\nWRONG: the gradient is wrong.\n```\n"
+    run(page.format("WRONG"), "page.md")
+    with pytest.raises(AssertionError, match=r"page\.md:2 printed \['CORRECT'\], and shown is \['WRONG'\]"):
+        run(page.format("CORRECT"), "page.md")
 
 
 def test_a_block_is_skipped_only_where_what_it_needs_is_missing():

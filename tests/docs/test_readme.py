@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import gradproof
 from gradproof import course
 
@@ -36,3 +39,17 @@ def test_the_picture_shows_what_the_check_says():
 
 def test_another_report_is_noticed():
     assert sentences(picture()) != sentences(str(real_report(course.backward_propagation_n)))
+
+
+@pytest.mark.parametrize(
+    ("size", "strategy", "calls"), [(100, "certificate", 11), (100, "auto", 211), (10_000, "auto", 11)]
+)
+def test_a_right_gradient_takes_as_many_calls_as_the_first_paragraph_says(size, strategy, calls):
+    x = np.random.default_rng(3).standard_normal((20, size)) / np.sqrt(size)
+    cost = lambda w: float(np.mean(np.tanh(x @ w) ** 2))
+    gradient = lambda w: x.T @ (2 * np.tanh(x @ w) * (1 - np.tanh(x @ w) ** 2)) / 20
+    report = gradproof.check_gradient(cost, np.full(size, 0.3), gradient, strategy=strategy, seed=0)
+    assert report.verdict is gradproof.Verdict.CORRECT
+    assert report.evaluations <= calls + 7
+    if size == 100:
+        assert "(100 parameters: 211 calls instead of 11)" in README.read_text("utf-8").replace("\n", " ")

@@ -77,7 +77,9 @@ def check(
         float | None,
         typer.Option(help="Largest relative difference to accept; chosen by precision and noise otherwise."),
     ] = None,
-    confidence: Annotated[float | None, typer.Option(help="Probability of the verdict; 0.999999 by default.")] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="1 less the probability of a false verdict; 0.999999.")
+    ] = None,
     strategy: Annotated[str, typer.Option(help="auto, certificate or coordinates.")] = "auto",
     budget: Annotated[int | None, typer.Option(help="The most calls of the cost to make.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the random directions; a fresh one otherwise, shown.")] = None,

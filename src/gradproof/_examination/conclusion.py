@@ -195,7 +195,7 @@ class Conclusion:
         if certificate is not None and certificate.remeasured:
             notes = (
                 *notes,
-                f"{certificate.remeasured} of {certificate.lines} lines crossed a kink and were measured again at shorter steps along the same direction.",
+                f"{certificate.remeasured} of {certificate.lines} lines were measured again at shorter steps along the same direction: at the first one a kink was crossed, or the cost bends more than along the other lines.",
             )
         one_sided = self.one_sided()
         if one_sided:

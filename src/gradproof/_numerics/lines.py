@@ -24,7 +24,8 @@ UNEXPECTED: Final = 30.0
 """A fourth difference this many times above what is expected means that a kink was crossed."""
 SHORTEST_RATIO: Final = 1e-3
 """Shortest step of the four-point formula over that of a first line: where no noise was seen at all."""
-KINKS_CROSSED: Final = ", as kinks were crossed"
+KINKS_CROSSED: Final = ", as the first values were not smooth"
+"""Said where a fourth difference is larger than expected: by a kink that was crossed, or a cost that bends more here."""
 FOUR_POINTS: Final = 0.950
 """Standard deviation of the four-point formula, over noise/step: √(2(8² + 1))/12."""
 

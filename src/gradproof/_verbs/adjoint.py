@@ -35,7 +35,7 @@ def check_adjoint(
     tolerance
         Largest acceptable ‖A − Bᵀ‖ / (‖A‖ + ‖B‖) of each pair of blocks; None for 1e-7 in float64, 1e-3 in float32.
     confidence
-        Probability, over the vectors drawn, with which the verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the vectors drawn.
     seed
         Of the vectors; None for a fresh one, which the report records.
 

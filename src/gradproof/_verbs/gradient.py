@@ -54,7 +54,7 @@ def check_gradient(
         Largest acceptable relative difference D = ‖g − ∇J‖ / (‖g‖ + ‖∇J‖) of each block. None chooses it by precision
         (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the measured noise can resolve.
     confidence
-        Probability, over the directions drawn, with which a verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions drawn.
     strategy
         "certificate": random directions, a dozen evaluations for any size. "coordinates": every coordinate, some 2N
         evaluations. "auto": the certificate, and every coordinate too where 2N ≤ 256.

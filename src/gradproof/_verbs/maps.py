@@ -41,7 +41,7 @@ def check_vjp(
         norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
         measured noise can resolve.
     confidence
-        Probability, over the directions drawn, with which a verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions drawn.
     strategy
         "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
         "auto": the lines, and every column too where there are few.
@@ -152,7 +152,7 @@ def check_jvp(
         norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
         measured noise can resolve.
     confidence
-        Probability, over the directions drawn, with which a verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions drawn.
     strategy
         "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
         "auto": the lines, and every column too where there are few.
@@ -261,7 +261,7 @@ def check_jacobian(
         norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
         measured noise can resolve.
     confidence
-        Probability, over the directions drawn, with which a verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions drawn.
     strategy
         "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
         "auto": the lines, and every column too where there are few.
@@ -367,7 +367,7 @@ def check_hvp(
         norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
         measured noise can resolve.
     confidence
-        Probability, over the directions drawn, with which a verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions drawn.
     strategy
         "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
         "auto": the lines, and every column too where there are few.
@@ -474,7 +474,7 @@ def check_hessian(
         norm. None chooses it by precision (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the
         measured noise can resolve.
     confidence
-        Probability, over the directions drawn, with which a verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions drawn.
     strategy
         "certificate": a few random lines. "coordinates": every column of the Jacobian, some six evaluations each.
         "auto": the lines, and every column too where there are few.

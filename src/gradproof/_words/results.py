@@ -272,7 +272,7 @@ class SelfTestResult(_Comparable):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Certificate(_Comparable):
-    """What random directions prove: with probability ``confidence`` over them, D is at most ``upper``."""
+    """What random directions prove: that D exceeds ``upper`` has probability 1 − ``confidence`` at most, over them."""
 
     lines: int
     remeasured: int

@@ -37,7 +37,7 @@ class Settings:
     tolerance
         Largest acceptable relative difference D, in (0, 1); None chooses it by precision and noise.
     confidence
-        Probability with which a verdict about directions drawn at random holds, in [0.5, 1).
+        In [0.5, 1): whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions drawn.
     strategy
         "auto", "certificate" or "coordinates".
     budget
@@ -64,7 +64,7 @@ class Settings:
         if not (isinstance(self.confidence, (int, float)) and 0.5 <= self.confidence < 1):
             raise UsageError(
                 f"confidence is {self.confidence!r}",
-                meaning="It is the probability with which the verdict holds",
+                meaning="It is 1 less the probability of a false verdict",
                 remedy="Give a number in [0.5, 1), such as 0.999999",
             )
         if self.strategy not in STRATEGIES:

@@ -71,7 +71,7 @@ def check(
         None chooses it by precision (1e-7 in float64, 1e-3 in float32, 1e-2 in float16, 1e-1 in bfloat16) and raises
         it, up to 1e-2 (2e-1), to what the measured noise can resolve.
     confidence
-        Probability, over the directions and cotangents drawn, with which a verdict holds.
+        Whatever is claimed, a verdict is false with probability 1 − confidence at most, over the directions and cotangents drawn.
     strategy
         "certificate": a few random lines, a dozen calls of the function. "coordinates": every column of the Jacobian.
         "auto": the lines, and every column too where there are few.
