@@ -535,7 +535,9 @@ def not_exercised(rng):
     m, n = int(rng.integers(1, 5)), int(rng.integers(1, 7))
     A, c, x = rng.standard_normal((m, n)), rng.standard_normal(m), rng.standard_normal(n)
     point = {"a": x} if kind == "constant" else {"a": x, "b": -50 - rng.random(n)}
-    terms = (lambda p: c + 0.0) if kind == "constant" else (lambda p: c + A @ np.maximum(p["a"] + p["b"], 0))
+    terms = (
+        (lambda p: c + 0.0) if kind == "constant" else (lambda p: c + A @ np.maximum(-(p["a"] ** 2) - p["b"] ** 2, 0))
+    )
     model = Model(terms, point, {b: np.zeros((m, n)) for b in point}, analytic=False)
     model.claims = ("right", "noisy zero")
     model.never = {"right": frozenset({"CORRECT", "WRONG"})}

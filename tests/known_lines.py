@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
+
+ROUNDOFF = 2.0**-53
 
 
 class KnownLine:
-    """φ(t) − φ(0) of a given φ, as `gradproof._numerics.tables.Line` asks for it.
+    """φ(t) − φ(0) of a given φ: ℝ → ℝ, as `gradproof._numerics.tables.Phi` asks for it.
 
     Parameters
     ----------
@@ -20,7 +24,7 @@ class KnownLine:
         Called once for each step that is evaluated.
     """
 
-    unit_roundoff = parameter_roundoff = 2.0**-53
+    unit_roundoff = parameter_roundoff = ROUNDOFF
     granularity = shortest = 0.0
 
     def __init__(self, function, *, size=1.0, noise=0.0, seed=5, told=None):
@@ -52,3 +56,70 @@ class KnownLine:
 
     def repeat(self):
         return abs(self.noise * self.rng.standard_normal()) if self.noise else 0.0
+
+
+class KnownBlocks:
+    """φ(t) − φ(0) of a given φ: ℝ → ℝᴿ in blocks, as `gradproof._numerics.tables.Line` asks for it.
+
+    Parameters
+    ----------
+    function
+        φ: a discrepancy; a number, or shape (R,). NaN where the function fails.
+    sizes
+        Of the components of each block.
+    size
+        Of each value that is rounded on the way.
+    noise, seed
+        Standard deviation of an error of each value, and where it is drawn from.
+    claimed
+        What is taken off per unit of t in φ; the function's own changes have it.
+    grain
+        Spacing of the function's values, where it is visible.
+    """
+
+    parameter_roundoff = ROUNDOFF
+    shortest = 0.0
+
+    def __init__(self, function, *, sizes=(1,), size=1.0, noise=0.0, seed=5, claimed=0.0, grain=0.0):
+        self.function, self.size, self.noise, self.claimed, self.grain = function, size, noise, claimed, grain
+        self.rng = np.random.default_rng(seed)
+        ends = np.cumsum([0, *sizes]).tolist()
+        self.rows = self.own_rows = tuple(slice(a, b) for a, b in pairwise(ends))
+        self.start = np.atleast_1d(np.asarray(function(0.0), dtype=float))
+        self.base = np.full(self.start.size, float(size))
+        self.values = {}
+
+    @property
+    def evaluations(self):
+        return len(self.values)
+
+    @property
+    def steps(self):
+        return sorted({abs(t) for t in self.values})
+
+    @property
+    def known(self):
+        return [t for t, value in self.values.items() if np.isfinite(value).all()]
+
+    def unit_roundoff(self, k):
+        return ROUNDOFF
+
+    def granularity(self, k):
+        return self.grain
+
+    def at(self, t):
+        sizes = np.full(self.start.size, float(self.size))
+        if t == 0:
+            return np.zeros(self.start.size), sizes
+        if t not in self.values:
+            self.values[t] = np.atleast_1d(np.asarray(self.function(t), dtype=float)) - self.start
+            if self.noise:
+                self.values[t] = self.values[t] + self.noise * self.rng.standard_normal(self.start.size)
+        value = self.values[t]
+        return (value, sizes) if np.isfinite(value).all() else None
+
+    def change(self, t):
+        return self.values[t] + t * self.claimed
+
+    def repeat(self):
+        return self.noise * self.rng.standard_normal(self.start.size)

@@ -41,16 +41,15 @@ FLOORS = {name: floor for floor, names in enumerate(BOTTOM_UP) for name in names
 
 ORDER = {  # inside a room a file imports from files to its left only; ARCHITECTURE.md has its lines in the same order
     "_words": "vectors precision errors settings directions events codec results",
-    "_numerics": "statistics formulas noise tables steps lines",
+    "_numerics": "statistics formulas noise tables kinks steps projections readings witnesses lines",
     "adapters": "__init__ _containers _numpy _torch _jax",
     "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _terminal __init__",
-    "_problem": "blocks outputs problem scales claims linearity jacobians",
-    "_evaluation": "engine map_engine batches coordinate_lines map_batches vector_lines",
-    "_evidence": "zero decision certificate search columns column_groups nearby vector_tables vector_kinks line_reader "
-    "matrix_evidence",
+    "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians",
+    "_evaluation": "seen engine batches coordinate_lines map_batches lines",
+    "_evidence": "ledger evidence zero certificate search columns column_groups",
     "_diagnosis": "mistakes mutations evidence telling fitting residue decoding causes parts naming",
-    "_examination": "study certification enumeration explanation conclusion examination self_test measurement dot_test "
-    "map_examination map_tests map_hypotheses map_report map_faults map_columns map_groups check_maps",
+    "_examination": "study certification enumeration explanation conclusion examination self_test measurement "
+    "dot_test maps map_tests map_hypotheses map_report map_faults map_columns map_groups check_maps",
     "_verbs": "assertions gradient maps adjoint derivatives modes scipy",
     "torch": "_autograd _inputs _parameters _randomness _borrowed _evaluation _reports _modules _functions __init__",
     "jax": "_errors _values _arguments _compilation _findings _functions _coordinates _derivatives _check __init__",
@@ -392,7 +391,7 @@ INNOCENT = dict.fromkeys(
         pytest.param(floor_violations, "_words.errors", "from gradproof import _evaluation", id="from the package"),
         pytest.param(floor_violations, "_words.errors", "from .._evaluation import engine", id="upwards, relative"),
         pytest.param(floor_violations, "adapters._numpy", "from .._evaluation.engine import x", id="out of a package"),
-        pytest.param(floor_violations, "_evidence.decision", "from gradproof._diagnosis import x", id="sideways"),
+        pytest.param(floor_violations, "_evidence.evidence", "from gradproof._diagnosis import x", id="sideways"),
         pytest.param(floor_violations, "adapters._numpy", "from gradproof import reports", id="sideways, public"),
         pytest.param(floor_violations, "_words.errors", "def f():\n    from gradproof import reports", id="lazily"),
         pytest.param(floor_violations, "_words.results", "from gradproof import reports", id="the lazy one, at once"),
@@ -434,9 +433,9 @@ INNOCENT = dict.fromkeys(
         pytest.param(framework_violations, "_verbs.gradient", "def f():\n    from jax import numpy", id="one, lazily"),
         pytest.param(framework_violations, "adapters._torch", "import jax", id="another adapter's framework"),
         pytest.param(
-            closeness_violations, "_evidence.decision", "np.testing.assert_allclose(a, b)", id="assert_allclose"
+            closeness_violations, "_evidence.evidence", "np.testing.assert_allclose(a, b)", id="assert_allclose"
         ),
-        pytest.param(closeness_violations, "_evidence.decision", "from math import isclose", id="isclose"),
+        pytest.param(closeness_violations, "_evidence.evidence", "from math import isclose", id="isclose"),
         pytest.param(clock_violations, "_evaluation.engine", "from time import perf_counter", id="a clock"),
         pytest.param(clock_violations, "_examination.examination", "import time", id="a clock, a floor below"),
         pytest.param(terminal_violations, "_evaluation.engine", "print(1)", id="print"),
@@ -551,7 +550,7 @@ def verdicts_made_elsewhere(texts: dict[str, str]) -> list[str]:
     return [
         f"{module}:{node.lineno} makes a {ast.unparse(node)}"
         for module, text in texts.items()
-        if module not in {"_evidence.decision", "_examination.conclusion"}
+        if module not in {"_evidence.evidence", "_examination.conclusion"}
         for node in made(ast.parse(text))
     ]
 
@@ -634,13 +633,13 @@ def names_with_two_values(texts: dict[str, str]) -> list[str]:
 
 
 RATCHETS = {  # how many offences there are today; lower a number as soon as there are fewer, and never raise one
-    foreign_assignments: 163,
-    questions_to_claims: 28,
-    verdicts_made_elsewhere: 41,
-    long_files: 9,
-    long_classes: 8,
-    long_functions: 3,
-    files_without_a_unit_test: 14,
+    foreign_assignments: 80,
+    questions_to_claims: 25,
+    verdicts_made_elsewhere: 17,
+    long_files: 8,
+    long_classes: 7,
+    long_functions: 0,
+    files_without_a_unit_test: 11,
     numbers_without_a_docstring: 26,
     names_with_two_values: 10,
 }
@@ -707,11 +706,11 @@ def test_each_ratchet_notices_an_offender(rule, module, text):
         (questions_to_claims, "_evidence.search", "isinstance(claim, np.ndarray)"),
         (verdicts_made_elsewhere, "_evidence.search", "a = v is Verdict.WRONG or {Verdict.WRONG: 1}[v]"),
         (verdicts_made_elsewhere, "_evidence.search", "a = max(v, key=[Verdict.CORRECT, Verdict.WRONG].index)"),
-        (verdicts_made_elsewhere, "_evidence.decision", "a = Verdict.WRONG"),
+        (verdicts_made_elsewhere, "_evidence.evidence", "a = Verdict.WRONG"),
         (long_files, "_evidence.search", "a = 1\n" * 450),
         (long_classes, "_evidence.search", "class A:\n" + "    a = 1\n" * 299),
         (long_functions, "_evidence.search", "def f():\n    '''F.'''\n" + "    a = 1\n" * 59),
-        (files_without_a_unit_test, "_evidence.decision", ""),
+        (files_without_a_unit_test, "_evidence.evidence", ""),
         (
             numbers_without_a_docstring,
             "_evidence.search",
@@ -863,6 +862,50 @@ def test_a_changed_tree_is_noticed():
     assert written_tree(text.replace("b.py   what", "b.py")) == {"_a": ["c"], "d": []}
 
 
+# --- docs/constants.md ------------------------------------------------------------------------------------------------
+
+
+def written_numbers(page: str) -> dict[str, str]:
+    """Read the tables of numbers: `file.NAME` and its value, of those lines that say where it comes from."""
+    return dict(re.findall(r"^\| `(\w+\.\w+)` \| `(.+?)` \| \S.* \|$", page, re.MULTILINE))
+
+
+def constants_violations(texts: dict[str, str], page: str) -> list[str]:
+    """Find numbers of the numerics and the evidence without a line, lines without a number, and other values."""
+    numbers = {
+        f"{place(module)}.{name}": value
+        for module, text in texts.items()
+        if room(module) in {"_numerics", "_evidence"}
+        for name, value, _, _ in _numbers(text)
+        if name.isupper()
+    }
+    written = written_numbers(page)
+    return [
+        *(f"{name} = {numbers[name]} has no line" for name in numbers.keys() - written.keys()),
+        *(f"{name} has a line, and is not there" for name in written.keys() - numbers.keys()),
+        *(
+            f"{name} is {numbers[name]}, written is {written[name]}"
+            for name in numbers.keys() & written.keys()
+            if numbers[name] != written[name]
+        ),
+    ]
+
+
+def test_every_number_of_the_method_has_its_line():
+    page = (SOURCE.parents[1] / "docs" / "constants.md").read_text("utf-8")
+    assert constants_violations(sources(), page) == []
+    assert len(written_numbers(page)) > 100
+
+
+def test_a_number_without_its_line_is_noticed():
+    texts, page = {"_evidence.search": "MANY: Final = 8"}, "| `search.MANY` | `8` | not measured |\n"
+    assert constants_violations(texts, page) == []
+    assert "no line" in constants_violations(texts, "")[0]
+    assert "no line" in constants_violations(texts, page.replace("not measured", ""))[0]
+    assert "is not there" in constants_violations({}, page)[0]
+    assert "is 8, written is 9" in constants_violations(texts, page.replace("8", "9"))[0]
+
+
 # --- who calls the cost -----------------------------------------------------------------------------------------------
 
 
@@ -898,6 +941,6 @@ def test_only_the_engine_calls_the_cost(strategy, factor):
 
 
 def test_that_proof_can_fail_for_another_caller():
-    namespace = {"__name__": "gradproof._evidence.decision"}
+    namespace = {"__name__": "gradproof._evidence.evidence"}
     exec("def check(cost, point):\n    cost(point)", namespace)
-    assert callers_of_the_cost(namespace["check"]) == {"gradproof._evidence.decision"}
+    assert callers_of_the_cost(namespace["check"]) == {"gradproof._evidence.evidence"}

@@ -58,7 +58,7 @@ def normal(seed, *shape):
 # ---- WRONG only where it is proved: structure below the step
 
 
-@case("WRONG", open_because="a kink nearer than the step is read through")
+@case("WRONG")
 def absolute_values_at_and_beside_zero(seed):
     x = np.array([0.0, 1e-9, 1.0])
     return of_cost(lambda z: float(np.abs(z).sum() + (z**2).sum()), x, np.sign(x) + 2 * x, seed)
@@ -77,17 +77,17 @@ def table(seed, spacing):
     return of_cost(lambda z: float(np.sum(np.interp(z, X, Y))), x, (Y[i + 1] - Y[i]) / (X[i + 1] - X[i]), seed)
 
 
-@case("WRONG", seeds=range(6), open_because="knots nearer than the step are read through")
+@case("WRONG", seeds=range(6))
 def interpolation_in_a_table_of_spacing_1e3(seed):
     return table(seed, 1e-3)
 
 
-@case("WRONG", seeds=(2, 3, 4), open_because="knots nearer than the step are read through")
+@case("WRONG", seeds=(2, 3, 4))
 def interpolation_in_a_table_of_spacing_1e4(seed):
     return table(seed, 1e-4)
 
 
-@case("WRONG", seeds=(1, 2), open_because="knots nearer than the step are read through")
+@case("WRONG", seeds=(1, 2))
 def interpolation_in_a_table_of_spacing_1e5(seed):
     return table(seed, 1e-5)
 
@@ -106,30 +106,30 @@ def ripple(seed, amplitude, claimed):
     return of_cost(lambda z: float(np.sum(np.sin(z)) + amplitude * np.sin(1e6 * (d @ z))), x, claim, seed)
 
 
-@case("WRONG", open_because="a ripple shorter than the step is read through")
+@case("WRONG")
 def ripple_whose_slope_is_claimed(seed):
     return ripple(seed, 1e-9, claimed=True)
 
 
-@case("CORRECT", open_because="a ripple shorter than the step is read through")
+@case("CORRECT")
 def ripple_of_a_tenth_of_the_slope_left_out(seed):
     return ripple(seed, 1e-7, claimed=False)
 
 
-@case("CORRECT", "WRONG", open_because="values that stand still and jump have no answer of their own")
+@case("CORRECT", "WRONG")
 def staircase_claimed_flat(seed):
     x = float(np.random.default_rng(seed).uniform(0.5, 1.5))
     return of_cost(lambda c: float(np.floor(30 * float(c)) / 30), x, lambda c: 0.0, seed)
 
 
-@case("CORRECT", seeds=(3, 0, 1, 2), open_because="a step over many jumps measures the ramp behind them")
+@case("CORRECT", seeds=(3, 0, 1, 2))
 def straight_through_claim_of_a_rounding(seed):
     q = np.random.default_rng(seed)
     a, w = q.standard_normal(5), q.standard_normal(5)
     return of_cost(lambda v: float(np.round(16 * v) / 16 @ a), w, a, seed)
 
 
-@case("WRONG", seeds=(11, 0, 1), open_because="directions and the coordinate disagree, and nothing weighs them")
+@case("WRONG", seeds=(11, 0, 1))
 def exponential_rounded_to_six_digits(seed):
     return of_cost(lambda p: round(float(np.exp(p)), 6), 0.81, np.exp(0.81), seed)
 
@@ -141,14 +141,14 @@ def small(seed):
     return 10 ** np.random.default_rng(seed).uniform(-6, -4, 3)
 
 
-@case("WRONG", seeds=range(6), open_because="steps below a rounding of an intermediate value see another slope")
+@case("WRONG", seeds=range(6))
 def versine_quotient(seed):
     x = small(seed)
     claim = -x / 12 + x**3 / 180  # the series of d/dx (1 − cos x)/x²
     return of_cost(lambda z: float(np.sum((1 - np.cos(z)) / z**2)), x, claim, seed)
 
 
-@case("WRONG", open_because="steps below a rounding of an intermediate value see another slope")
+@case("WRONG")
 def logarithm_quotient(seed):
     x = np.array([1e-4])
     return of_cost(
@@ -156,7 +156,7 @@ def logarithm_quotient(seed):
     )
 
 
-@case("WRONG", seeds=(0, 1, 2), open_because="steps below a rounding of an intermediate value see another slope")
+@case("WRONG", seeds=(0, 1, 2))
 def softplus_far_down(seed):
     x = -36 + normal(seed, 5)
     return of_cost(lambda z: float(np.sum(np.log(1 + np.exp(z)))), x, np.exp(x) / (1 + np.exp(x)), seed)
@@ -221,7 +221,7 @@ def vanishing_quotient_by_its_vjp(seed):
     return gp.check_vjp(vanishing, vjp, quotient(seed), seed=seed).verdict.name
 
 
-@case("WRONG", open_because="noise is measured at neighbours that round to the same number")
+@case("WRONG")
 def sum_of_the_vanishing_quotient_claimed_zero(seed):
     claim = {"v": np.zeros(4), "x": np.zeros(4)}
     return of_cost(lambda p: float(np.sum(vanishing(p))), quotient(seed), claim, seed)
@@ -241,39 +241,39 @@ def to_single(y):
     return y.astype(U32).astype(float)
 
 
-@case("WRONG", seeds=range(2), open_because="granularity is not looked for in functions with many outputs")
+@case("WRONG", seeds=range(2))
 def jacobian_of_outputs_rounded_to_float32(seed):
     return layer(seed, 40, 20, to_single)[1].verdict.name
 
 
-@case("WRONG", seeds=range(3), open_because="granularity is not looked for in functions with many outputs")
+@case("WRONG", seeds=range(3))
 def jacobian_of_one_rounded_output(seed):
     return layer(seed, 1, 1, lambda y: np.round(y, 6))[1].verdict.name
 
 
-@case("WRONG", seeds=range(2), open_because="granularity is not looked for in functions with many outputs")
+@case("WRONG", seeds=range(2))
 def jacobian_of_forty_rounded_outputs(seed):
     return layer(seed, 40, 20, lambda y: np.round(y, 6))[1].verdict.name
 
 
-@case("WRONG", seeds=range(4, 8), open_because="granularity is not looked for in functions with many outputs")
+@case("WRONG", seeds=range(4, 8))
 def vjp_of_a_rounded_number(seed):
     return gp.check_vjp(lambda p: np.round(np.exp(p), 4), lambda p, u: u * np.exp(p), 0.7, seed=seed).verdict.name
 
 
-@case("WRONG", seeds=range(4, 8), open_because="granularity is not looked for in functions with many outputs")
+@case("WRONG", seeds=range(4, 8))
 def jvp_of_a_rounded_number(seed):
     return gp.check_jvp(lambda p: np.round(np.exp(p), 4), lambda p, v: v * np.exp(p), 0.7, seed=seed).verdict.name
 
 
-@case("CONTRADICTION", seeds=range(2), open_because="the bar of a column takes its rounding from the dtype")
+@case("CONTRADICTION", seeds=range(2))
 def printed_entry_beside_its_bar(seed):
     J, report = layer(seed, 40, 20, to_single)
     beside = any(abs(c.numerical - J[c.index]) > 1e3 * c.error_bar for c in report.coordinates)
     return "CONTRADICTION" if beside else report.verdict.name
 
 
-@case("WRONG", open_because="linearity is judged by the default tolerance, not by the raised one")
+@case("WRONG")
 def vjp_worked_out_in_float32(seed):
     q = np.random.default_rng(seed)
     point = {"x": q.standard_normal((4, 3)), "w": q.standard_normal((3, 2))}
@@ -288,7 +288,7 @@ def vjp_worked_out_in_float32(seed):
     return gp.check_vjp(function, vjp, point, seed=seed).verdict.name
 
 
-@case("WRONG", seeds=range(2), open_because="linearity is judged by the default tolerance, not by the raised one")
+@case("WRONG", seeds=range(2))
 def torch_float32_inside_float64(seed):
     import torch
 
@@ -297,7 +297,7 @@ def torch_float32_inside_float64(seed):
     return gp.torch.check(lambda x, w: torch.tanh((x.float() @ w.float()).double()), (x, w), seed=seed).verdict.name
 
 
-@case("WRONG", seeds=(0,), open_because="linearity is judged by the default tolerance, not by the raised one")
+@case("WRONG", seeds=(0,))
 def jax_float32_inside_float64(seed):
     import jax
     import jax.numpy as jnp
@@ -319,14 +319,14 @@ def inside(seed, low):
     return gp.torch.check(lambda w: torch.tanh((x.to(low) @ w.to(low)).float()), (w,), seed=seed).verdict.name
 
 
-@case("WRONG", seeds=range(1, 4), open_because="the precision that counts is taken from the dtype, not from the values")
+@case("WRONG", seeds=range(1, 4))
 def bfloat16_inside_float32(seed):
     import torch
 
     return inside(seed, torch.bfloat16)
 
 
-@case("WRONG", seeds=(1, 4), open_because="the precision that counts is taken from the dtype, not from the values")
+@case("WRONG", seeds=(1, 4))
 def half_inside_float32(seed):
     import torch
 
@@ -343,7 +343,7 @@ def adjoint_within_the_tolerance(seed):
     return gp.check_adjoint((lambda v: M @ v, lambda y: B.T @ y), np.zeros(20), seed=seed).verdict.name
 
 
-@case("WRONG", open_because="a single entry is judged without regard to the tolerance")
+@case("WRONG")
 def entry_of_1e11_where_zero_is_right(seed):
     J = np.diag([1.0, 1.0, 1e-5])
     claim = J.copy()
@@ -351,7 +351,7 @@ def entry_of_1e11_where_zero_is_right(seed):
     return gp.check_jacobian(lambda v: J @ v, claim, np.ones(3), tolerance=1e-3, seed=seed).verdict.name
 
 
-@case("WRONG", open_because="one displacement serves coordinates of all units")
+@case("WRONG")
 def units_of_sixteen_orders_in_one_block(seed):
     q = np.random.default_rng(seed)
     units, k, y = 10 ** q.uniform(-8, 8, 40), q.uniform(0.5, 2, 40), q.standard_normal(40)
@@ -376,17 +376,17 @@ def forgotten(seed, n, level):
     )
 
 
-@case("CORRECT", open_because="noise excuses a claim of zero")
+@case("CORRECT")
 def forgotten_gradient_of_a_noisy_cost_of_three(seed):
     return forgotten(seed, 3, 1e-2).verdict.name
 
 
-@case("CORRECT", open_because="noise excuses a claim of zero")
+@case("CORRECT")
 def forgotten_gradient_of_a_noisy_cost_of_one(seed):
     return forgotten(seed, 1, 1e-2).verdict.name
 
 
-@case("CORRECT", seeds=(0, 18, 1), open_because="rounding excuses a claim of zero by more than thirty roundings")
+@case("CORRECT", seeds=(0, 18, 1))
 def forgotten_gradient_beside_a_float32_offset(seed):
     x = normal(seed, 3).astype(U32)
     return of_cost(lambda z: U32(1e4) + np.sum(np.sin(z)), x, np.zeros(3, U32), seed)
@@ -399,7 +399,7 @@ def share(seed, part, factor, dtype=np.float64):
     return of_cost(lambda z: dtype(np.sum(np.sin(z["a"])) + dtype(part) * np.sum(np.sin(z["b"]))), x, claim, seed)
 
 
-@case("CORRECT", open_because="a claim of zero is judged by the tolerance of the other blocks")
+@case("CORRECT")
 def forgotten_block_of_share_1e8(seed):
     return share(seed, 1e-8, 0.0)
 
@@ -409,17 +409,17 @@ def block_of_share_1e8_with_the_other_sign(seed):
     return share(seed, 1e-8, -1.0)
 
 
-@case("CORRECT", open_because="a claim of zero is judged by the tolerance of the other blocks")
+@case("CORRECT")
 def forgotten_block_of_share_2e4_in_float32(seed):
     return share(seed, 2e-4, 0.0, U32)
 
 
-@case("CORRECT", open_because="what is small beside the other blocks counts as zero, whatever is claimed")
+@case("CORRECT")
 def block_of_share_1e13_claimed_minus_three_times(seed):
     return share(seed, 1e-13, -3.0)
 
 
-@case("CORRECT", seeds=range(2), open_because="a claim of zero is judged by the tolerance of the other blocks")
+@case("CORRECT", seeds=range(2))
 def layer_whose_gradient_is_forgotten(seed):
     import torch
 
@@ -438,24 +438,24 @@ def layer_whose_gradient_is_forgotten(seed):
 # ---- nothing exercised
 
 
-@case("CORRECT", "WRONG", open_because="a cost that never changes is certified")
+@case("CORRECT", "WRONG")
 def cost_that_ignores_its_argument(seed):
     return of_cost(lambda p: 3.0, np.ones(5), np.zeros(5), seed)
 
 
-@case("CORRECT", "WRONG", open_because="a cost that never changes is certified")
+@case("CORRECT", "WRONG")
 def cost_that_reads_a_global(seed):
     outside = normal(seed, 5)
     return of_cost(lambda p: float(np.sum(np.sin(outside))), outside.copy(), np.zeros(5), seed)
 
 
-@case("CORRECT", "WRONG", open_because="a cost that never changes is certified")
+@case("CORRECT", "WRONG")
 def dead_network(seed):
     x = normal(seed, 5)
     return of_cost(lambda p: float(np.sum(np.maximum(p * x - 100, 0))), normal(seed + 1, 5), np.zeros(5), seed)
 
 
-@case("CORRECT", "WRONG", seeds=range(3), open_because="a cost that uses none of the parameters is certified")
+@case("CORRECT", "WRONG", seeds=range(3))
 def module_whose_cost_uses_another_module(seed):
     import torch
 
@@ -468,7 +468,7 @@ def module_whose_cost_uses_another_module(seed):
         return "REFUSED"
 
 
-@case("REMEDY", open_because="a constant cost is taken for a mistake of the gradient")
+@case("REMEDY")
 def constant_cost_gets_no_remedy_of_zero(seed):
     report = gp.check_gradient(lambda p: 3.0, np.ones(5), np.ones(5), seed=seed)
     return "REMEDY" if any(d.remedy.startswith("0") for d in report.diagnoses) else report.verdict.name
@@ -492,7 +492,7 @@ def signs_and_floors_of_many_outputs(seed):
     return gp.check_jacobian(function, np.zeros((6, 3)), x, seed=seed).verdict.name
 
 
-@case("CORRECT", open_because="no cotangent of ones is asked for")
+@case("CORRECT")
 def product_that_overflows_for_a_cotangent_of_ones(seed):
     """As the log-softmax of 70 000 half-precision numbers does: its sum of a cotangent of ones is infinite."""
 
@@ -506,7 +506,7 @@ def product_that_overflows_for_a_cotangent_of_ones(seed):
 # ---- right claims that must be decided
 
 
-@case("WRONG", "INCONCLUSIVE", open_because="parameters of zero have no length to be displaced by")
+@case("WRONG", "INCONCLUSIVE")
 def bias_of_zero_before_a_mean_is_subtracted(seed):
     q = np.random.default_rng(seed)
     X, y = q.standard_normal((20, 4)), q.standard_normal((20, 3))
@@ -571,59 +571,16 @@ def at_optimum(seed, method):
     return page_of(gp.check_gradient(fun, found, jac, seed=seed))
 
 
-@case(
-    "WRONG",
-    "INCONCLUSIVE",
-    "CONTRADICTION",
-    seeds=range(2, 5),
-    open_because="a bound above the tolerance is printed under CORRECT",
-)
-def optimum_of_bfgs(seed):
-    return at_optimum(seed, "BFGS")
+def optimum_of(method):
+    def found(seed):
+        return at_optimum(seed, method)
+
+    found.__name__ = f"optimum_of_{method.lower().replace('-', '_')}"
+    return case("WRONG", "INCONCLUSIVE", "CONTRADICTION", seeds=range(2, 5))(found)
 
 
-@case(
-    "WRONG",
-    "INCONCLUSIVE",
-    "CONTRADICTION",
-    seeds=range(2, 5),
-    open_because="a bound above the tolerance is printed under CORRECT",
-)
-def optimum_of_lbfgs(seed):
-    return at_optimum(seed, "L-BFGS-B")
-
-
-@case(
-    "WRONG",
-    "INCONCLUSIVE",
-    "CONTRADICTION",
-    seeds=range(2, 5),
-    open_because="a bound above the tolerance is printed under CORRECT",
-)
-def optimum_of_conjugate_gradients(seed):
-    return at_optimum(seed, "CG")
-
-
-@case(
-    "WRONG",
-    "INCONCLUSIVE",
-    "CONTRADICTION",
-    seeds=range(2, 5),
-    open_because="a bound above the tolerance is printed under CORRECT",
-)
-def optimum_of_tnc(seed):
-    return at_optimum(seed, "TNC")
-
-
-@case(
-    "WRONG",
-    "INCONCLUSIVE",
-    "CONTRADICTION",
-    seeds=range(2, 5),
-    open_because="a bound above the tolerance is printed under CORRECT",
-)
-def optimum_of_slsqp(seed):
-    return at_optimum(seed, "SLSQP")
+for method in ("BFGS", "L-BFGS-B", "CG", "TNC", "SLSQP"):
+    optimum_of(method)
 
 
 # ---- a page that never contradicts itself
@@ -632,7 +589,6 @@ def optimum_of_slsqp(seed):
 @case(
     "CONTRADICTION",
     seeds=(15, 0, 1),
-    open_because="the bound of a claim of zero is on another scale than its difference",
 )
 def difference_above_its_bound(seed):
     report = forgotten(seed, 3, 1e-3)
@@ -640,7 +596,7 @@ def difference_above_its_bound(seed):
     return "CONTRADICTION" if above else report.verdict.name
 
 
-@case("CONTRADICTION", open_because="a bound above the tolerance is printed under CORRECT")
+@case("CONTRADICTION")
 def bound_at_a_point_of_1e7(seed):
     w, x = np.array([0.0, 0.5, 1.0]), 1e-7 * np.array([1.0, -0.8, 0.3])
     return page_of(gp.check_gradient(lambda v: 3 + float(w @ v), x, w, seed=seed))
@@ -656,7 +612,7 @@ def bound_where_one_coordinate_is_strongly_curved(seed):
     )
 
 
-@case("CONTRADICTION", open_because="the whole is not made from the blocks")
+@case("CONTRADICTION")
 def whole_where_a_block_is_claimed_zero(seed):
     q = np.random.default_rng(seed)
     A = {k: q.standard_normal((6, 3)) for k in "abc"}
@@ -669,7 +625,7 @@ def whole_where_a_block_is_claimed_zero(seed):
     return "CONTRADICTION" if report.difference.upper < 0.1 else report.verdict.name
 
 
-@case("CONTRADICTION", seeds=range(2), open_because="entries found twice are listed twice")
+@case("CONTRADICTION", seeds=range(2))
 def entries_listed_twice(seed):
     q = np.random.default_rng(seed)
     A, x = q.standard_normal((8, 4)), q.standard_normal(4)
@@ -686,7 +642,7 @@ def no_entry_off_under_wrong(seed):
     return "CONTRADICTION" if wrong else report.verdict.name
 
 
-@case("CORRECT", seeds=range(4), open_because="the resolution is smaller than what would have been called wrong")
+@case("CORRECT", "INCONCLUSIVE")
 def difference_of_five_resolutions(seed):
     x = normal(seed, 40)
     plain = gp.check_gradient(lambda z: float(np.sum(np.sin(z))), x, np.cos(x), seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradproof import Verdict, check_gradient, check_jvp, check_vjp
+from gradproof import Reason, Verdict, check_gradient, check_jvp, check_vjp
 
 SEEDS = range(4)
 
@@ -39,7 +39,15 @@ def test_products_of_zero_are_not_certified_in_float32(function, n):
         assert report.verdict is not Verdict.CORRECT
 
 
-@pytest.mark.parametrize("flat", [lambda x: 0 * x + 1, np.cos, lambda x: x**2])
+def test_of_a_cost_that_never_changes_a_zero_is_not_certified():
+    x = np.zeros(30, np.float32)
+    for seed in SEEDS:
+        report = check_gradient(lambda x: np.sum(0 * x + 1), x, np.zeros_like(x), seed=seed)
+        assert report.reason is Reason.NOT_EXERCISED
+        assert check_vjp(lambda x: 0 * x + 1, lambda x, u: np.zeros_like(x), x, seed=seed).verdict is Verdict.CORRECT
+
+
+@pytest.mark.parametrize("flat", [np.cos, lambda x: x**2])
 def test_a_derivative_that_is_zero_is_certified_as_such(flat):
     x = np.zeros(30, np.float32)
     for seed in SEEDS:
@@ -182,12 +190,13 @@ def test_what_is_saturated_has_a_derivative_of_zero(strategy, rng):
     weighted = lambda x: float(np.arange(1.0, 7.0) @ saturated(x))
     options = [{"seed": seed, "strategy": strategy} for seed in range(8)]
     right = [check_vjp(saturated, lambda x, u: 0 * x, point, **each).verdict for each in options]
-    right += [check_gradient(weighted, point, np.zeros(6), **each).verdict for each in options]
+    costs = [check_gradient(weighted, point, np.zeros(6), **each) for each in options]
     wrong = [check_gradient(weighted, point, np.full(6, 1e-3), **each).verdict for each in options]
     assert Verdict.WRONG not in right
-    assert right.count(Verdict.CORRECT) >= (13 if strategy != "coordinates" else 7)
+    assert right.count(Verdict.CORRECT) >= 7
+    # A cost that stands still near the point may be a staircase; what it does far away says nothing of its slope.
+    assert all(cost.verdict is not Verdict.WRONG for cost in costs)
     assert Verdict.CORRECT not in wrong
-    assert wrong.count(Verdict.WRONG) >= 6
 
 
 def test_a_row_that_is_zero_beside_huge_ones_is_searched_without_a_step_of_zero():

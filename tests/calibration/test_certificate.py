@@ -14,10 +14,10 @@ import pytest
 from certificate import logistic, network
 from scipy import stats
 
-from gradproof import Verdict, check_gradient
-from gradproof._evidence.certificate import Certifier
-from gradproof._evidence.decision import Member
-from gradproof._numerics.noise import Pool
+from gradproof import Verdict, check_gradient, check_vjp
+from gradproof._evidence.certificate import Certifier, Member
+from gradproof._evidence.evidence import Evidence, Law, Pair
+from gradproof._numerics.lines import LineReader
 from gradproof._numerics.statistics import (
     chi_square_lower_quantile,
     chi_square_upper_quantile,
@@ -25,7 +25,7 @@ from gradproof._numerics.statistics import (
     norm_upper_bound,
     residual_possible,
 )
-from known_lines import KnownLine
+from known_lines import KnownBlocks
 
 pytestmark = pytest.mark.calibration
 
@@ -46,8 +46,14 @@ def too_many(failures, trials, promised):
 
 # ------------------------------------------------------------------------------------------ trials without a cost
 def exact_line(slope, jump=0.0):
-    """The line t ↦ r·v t + t³/1000 of a residual r that is known; with a kink beside the point, if wanted."""
-    return KnownLine(lambda t: slope * t + 1e-3 * t**3 + jump * max(t - 4e-4, 0.0))
+    """The line t ↦ r·v t + t³/1000 of a residual r that is known; with a kink beside the point, if wanted.
+
+    Of many components the slopes are given; the rest is the same in all of them.
+    """
+    return KnownBlocks(
+        lambda t: slope * t + (1e-3 * t**3 + jump * max(t - 4e-4, 0.0)) * np.ones(np.size(slope)),
+        sizes=(np.size(slope),),
+    )
 
 
 def normal(direction, block, size):
@@ -79,25 +85,77 @@ def shapes_of_residuals(trial):
     return [np.zeros(3), rng.standard_normal(2), np.zeros(1)]
 
 
-def verdict_of(trial, residuals, *, draw=normal, looks=LOOKS, alpha=ALPHA, calibration=None):
+def of_rank(rank, rows=6):
+    """Make residuals of one block with as many rows, of that rank: equal singular values, in random directions."""
+
+    def shapes(trial):
+        rng = np.random.default_rng([trial, 11])
+        left, right = (
+            np.linalg.qr(rng.standard_normal((rows, rank)))[0],
+            np.linalg.qr(rng.standard_normal((5, rank)))[0],
+        )
+        return [left @ right.T]
+
+    return shapes
+
+
+def seen_of(trial, cotangents):
+    """Return what shows a residual: its row itself, all of its rows, or the products with k normal cotangents."""
+    if not cotangents:
+        return lambda shown: shown
+    drawn = np.random.default_rng([trial, 12]).standard_normal((cotangents, 6))
+    return lambda shown: drawn @ shown
+
+
+def certifier_of(
+    trial, residuals, kind=Certifier, *, draw=normal, alpha=ALPHA, calibration=None, cotangents=0, line=None
+):
+    """Return the certificate of blocks of norm 1, whose residuals are known, and a reader that is calibrated or not."""
+    blocks = len(residuals)
+    seen = seen_of(trial, cotangents)
+    rows = cotangents or (1 if residuals[0].ndim == 1 else len(residuals[0]))
+
+    def line_of(direction):
+        return exact_line(seen(sum(r @ draw(direction, b, r.shape[-1]) for b, r in enumerate(residuals) if r.any())))
+
+    certifier = kind(
+        [Member(b, 1.0) for b in range(blocks)],
+        {0: [Pair(0, b, 1.0, 1.0, 1.0, 1.0, TOLERANCE, 1e-15) for b in range(blocks)]},
+        line or line_of,
+        LineReader([slice(0, rows)], trial),
+        blocks=blocks,
+        size=5,
+        seed=trial,
+        stream=0,
+        law=Law(cotangents),
+        correct=alpha,
+        wrong=alpha,
+    )
+    certifier.calibration = calibration
+    return certifier
+
+
+def run(certifier, looks):
+    """Look after each line, as a check does; say what is proved of the whole."""
+    evidence = certifier.evidence[0]
+    while certifier.open and certifier.count < looks:
+        certifier.measure()
+    if evidence.is_wrong():
+        return Verdict.WRONG
+    return Verdict.CORRECT if evidence.certified() else Verdict.INCONCLUSIVE
+
+
+def verdict_of(trial, residuals, *, looks=LOOKS, **options):
     """Run the sequential certificate of blocks of norm 1, whose residuals are known.
 
     With a calibration the first line is measured as the later ones are, which takes a quarter of the time.
     """
-    blocks = len(residuals)
-
-    def line_of(direction):
-        return exact_line(sum(float(r @ draw(direction, b, r.size)) for b, r in enumerate(residuals) if r.any()))
-
-    members = [Member(b, 1.0, 1.0) for b in range(blocks)]
-    certifier = Certifier(members, line_of, blocks, seed=trial, stream=0, alpha=alpha, pool=Pool())
-    certifier.calibration = calibration
-    return certifier.run([TOLERANCE] * blocks, looks)
+    return run(certifier_of(trial, residuals, **options), looks)
 
 
 def calibrated():
-    first = Certifier([Member(0, 1.0, 1.0)], lambda _: exact_line(0.0), 1, seed=0, stream=0, alpha=ALPHA, pool=Pool())
-    first.measure([TOLERANCE])
+    first = certifier_of(0, [np.zeros(5)], line=lambda _: exact_line(0.0))
+    first.measure()
     return first.calibration
 
 
@@ -126,6 +184,17 @@ def test_two_equal_errors_are_no_harder_to_see_than_others():
     assert not too_many(false_correct(FEWER, two_equal_entries), FEWER, ALPHA)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 5])
+@pytest.mark.parametrize("cotangents", [0, 4, 12])
+def test_errors_of_many_outputs_are_correct_with_probability_alpha_at_most(cotangents, rank):
+    assert not too_many(false_correct(FEWER, of_rank(rank), cotangents=cotangents), FEWER, ALPHA)
+
+
+def test_the_law_of_whole_vectors_would_miss_errors_seen_by_few_cotangents_more_often(monkeypatch):
+    monkeypatch.setattr(Law, "lower", lambda self, m, alpha: self.cotangents * chi_square_lower_quantile(m, alpha))
+    assert too_many(false_correct(FEWER, of_rank(1), cotangents=2), FEWER, ALPHA)
+
+
 @pytest.mark.parametrize("draw", [signs, always_the_same], ids=["signs", "one direction"])
 def test_other_directions_would_miss_them_more_often(draw):
     # Signs ±1 cancel on every second line; one direction is seen to be the same however often it is asked.
@@ -133,19 +202,17 @@ def test_other_directions_would_miss_them_more_often(draw):
 
 
 def test_the_quantile_of_the_other_tail_would_miss_errors_more_often(monkeypatch):
-    monkeypatch.setattr("gradproof._numerics.statistics.chi_square_lower_quantile", chi_square_upper_quantile)
+    monkeypatch.setattr("gradproof._evidence.evidence.chi_square_lower_quantile", chi_square_upper_quantile)
     assert too_many(false_correct(FEWER), FEWER, ALPHA)
 
 
 def test_the_mean_in_place_of_a_quantile_would_miss_errors_more_often(monkeypatch):
-    monkeypatch.setattr(
-        "gradproof._numerics.statistics.chi_square_lower_quantile", lambda degrees, alpha: float(degrees)
-    )
+    monkeypatch.setattr("gradproof._evidence.evidence.chi_square_lower_quantile", lambda degrees, alpha: float(degrees))
     assert too_many(false_correct(FEWER), FEWER, ALPHA)
 
 
 def test_alpha_spent_at_every_look_would_miss_errors_more_often(monkeypatch):
-    monkeypatch.setattr("gradproof._evidence.decision.alpha_for_correct", lambda alpha, lines: alpha)
+    monkeypatch.setattr("gradproof._evidence.evidence.alpha_for_correct", lambda alpha, lines: alpha)
     assert too_many(false_correct(FEWER, looks=16), FEWER, ALPHA)
 
 
@@ -153,9 +220,11 @@ def test_alpha_spent_at_every_look_would_miss_errors_more_often(monkeypatch):
 class Replacing(Certifier):
     """A certificate that throws a line away where it had to be measured again, and draws another."""
 
-    def take(self, estimate, direction):
-        if not any(times in estimate.method for times in ("3 times", "4 times")):
-            super().take(estimate, direction)
+    def take(self, line, reading):
+        if reading.crossed:
+            self.count += 1
+        else:
+            super().take(line, reading)
 
 
 def false_correct_with_kinks(kind, trials):
@@ -169,9 +238,8 @@ def false_correct_with_kinks(kind, trials):
             slope = size * float(direction.component(0, (1,))[0])
             return exact_line(slope, 0.5 if abs(slope) > 0.4 * size else 0.0)
 
-        certifier = kind([Member(0, 1.0, 1.0)], line_of, 1, seed=trial, stream=0, alpha=ALPHA, pool=Pool())
-        certifier.calibration = calibration
-        wrong += certifier.run([TOLERANCE], LOOKS) is Verdict.CORRECT
+        certifier = certifier_of(trial, [np.ones(1)], kind, calibration=calibration, line=line_of)
+        wrong += run(certifier, LOOKS) is Verdict.CORRECT
     return wrong
 
 
@@ -199,14 +267,35 @@ def test_errors_just_inside_the_tolerance_in_every_block_are_wrong_with_probabil
     assert not too_many(false_wrong(FEWER), FEWER, ALPHA)
 
 
+@pytest.mark.parametrize("rank", [1, 2, 5])
+@pytest.mark.parametrize("cotangents", [0, 4, 12])
+def test_errors_of_many_outputs_just_inside_are_wrong_with_probability_alpha_at_most(cotangents, rank):
+    found = 0
+    for trial in range(FEWER):
+        residual = of_rank(rank)(trial)[0]
+        residual *= 0.97 * residual_possible(TOLERANCE, 1.0) / np.linalg.norm(residual)
+        found += verdict_of(trial, [residual], cotangents=cotangents) is Verdict.WRONG
+    assert not too_many(found, FEWER, ALPHA)
+
+
+def test_the_law_of_whole_vectors_would_call_them_wrong_more_often(monkeypatch):
+    monkeypatch.setattr(Law, "upper", lambda self, m, alpha: self.cotangents * chi_square_upper_quantile(m, alpha))
+    trials, found = FEWER // 4, 0
+    for trial in range(trials):
+        residual = 0.97 * residual_possible(TOLERANCE, 1.0) * of_rank(1)(trial)[0]
+        # The more lines, the more the cotangent alone decides.
+        found += verdict_of(trial, [residual], cotangents=1, looks=24) is Verdict.WRONG
+    assert too_many(found, trials, ALPHA)
+
+
 def test_the_limit_of_one_block_for_all_of_them_would_be_wrong_more_often(monkeypatch):
-    possible = Member.possible
-    monkeypatch.setattr(Member, "possible", lambda self, tolerance: possible(self, tolerance) / math.sqrt(12))
+    possible = Evidence.possible
+    monkeypatch.setattr(Evidence, "possible", lambda self: possible(self) / math.sqrt(12))
     assert too_many(false_wrong(FEWER // 4, blocks=12), FEWER // 4, ALPHA)
 
 
 def test_the_quantile_of_the_other_tail_would_be_wrong_more_often(monkeypatch):
-    monkeypatch.setattr("gradproof._numerics.statistics.chi_square_upper_quantile", chi_square_lower_quantile)
+    monkeypatch.setattr("gradproof._evidence.evidence.chi_square_upper_quantile", chi_square_lower_quantile)
     assert too_many(false_wrong(FEWER // 4), FEWER // 4, ALPHA)
 
 
@@ -301,11 +390,47 @@ def test_at_a_low_confidence_it_misses_as_often_as_is_allowed():
 
 
 def test_an_interval_without_a_quantile_would_miss(monkeypatch):
-    def too_narrow(values, truncations, alpha):
-        return norm_upper_bound(values, truncations, 0.5)
-
-    monkeypatch.setattr("gradproof._evidence.decision.norm_upper_bound", too_narrow)
+    monkeypatch.setattr(Law, "factor", lambda self, m, alpha: 1 / math.sqrt(chi_square_lower_quantile(m, 0.5)))
     assert outside_the_interval(50, (1e-3, 0.01), 1e-2) > 0
+
+
+# ------------------------------------------------------------------------------------------ through check_vjp
+OUTPUTS = np.random.default_rng(13).standard_normal((100, 12))
+
+
+def checked_vjp(trial, share, tolerance):
+    """Check a product of more rows than are written out, whose relative difference is a share of the tolerance."""
+    rng = np.random.default_rng([trial, 14])
+    point = rng.standard_normal(12)
+    true = OUTPUTS * np.cos(point)
+    error = rng.standard_normal((len(OUTPUTS), 1)) * rng.standard_normal(12)
+    error *= 2 * share * tolerance * np.linalg.norm(true) / np.linalg.norm(error)
+    claimed = true + error
+    difference = np.linalg.norm(error) / (np.linalg.norm(claimed) + np.linalg.norm(true))
+    report = check_vjp(
+        lambda x: OUTPUTS @ np.sin(x),
+        lambda _, u: u @ claimed,
+        point,
+        tolerance=tolerance,
+        confidence=1 - ALPHA,
+        strategy="certificate",
+        seed=trial,
+    )
+    return report.verdict, difference
+
+
+def test_products_just_outside_the_tolerance_are_correct_with_probability_alpha_at_most():
+    trials, correct = 200, 0
+    for trial in range(trials):
+        verdict, difference = checked_vjp(trial, 1.03, 1e-3)
+        assert difference > 1.02e-3
+        correct += verdict is Verdict.CORRECT
+    assert not too_many(correct, trials, ALPHA)
+
+
+def test_products_just_inside_the_tolerance_are_wrong_with_probability_alpha_at_most():
+    verdicts = [checked_vjp(trial, 0.97, 1e-3)[0] for trial in range(200)]
+    assert not too_many(verdicts.count(Verdict.WRONG), 200, ALPHA)
 
 
 # ------------------------------------------------------------------------------------------ what it costs
@@ -324,7 +449,7 @@ def evaluations(build, size, name):
 
 @pytest.mark.parametrize("size", [10**2, 10**3, 10**4, 10**5])
 @pytest.mark.parametrize(
-    ("name", "build", "most"), [("tanh", network, 12), ("logistic", logistic, 12), ("ReLU", network, 25)]
+    ("name", "build", "most"), [("tanh", network, 13), ("logistic", logistic, 13), ("ReLU", network, 26)]
 )
 def test_a_right_gradient_is_certified_in_a_dozen_evaluations_whatever_its_size(name, build, most, size):
     assert evaluations(build, size, name) <= most
@@ -375,9 +500,21 @@ def main():
         "as it is, two equal errors": (FEWER, {}, two),
         "directions of signs, two equal errors": (FEWER, {}, two | {"draw": signs}),
         "one fixed direction, two equal errors": (FEWER, {}, two | {"draw": always_the_same}),
-        "alpha at every look, 16 looks": (FEWER, {"_decision.alpha_for_correct": lambda a, _: a}, {"looks": 16}),
-        "the mean for the quantile": (FEWER, {"_statistics.chi_square_lower_quantile": lambda m, _: float(m)}, {}),
-        "the other tail's quantile": (FEWER, {"_statistics.chi_square_lower_quantile": chi_square_upper_quantile}, {}),
+        "alpha at every look, 16 looks": (
+            FEWER,
+            {"_evidence.evidence.alpha_for_correct": lambda a, _: a},
+            {"looks": 16},
+        ),
+        "the mean for the quantile": (
+            FEWER,
+            {"_evidence.evidence.chi_square_lower_quantile": lambda m, _: float(m)},
+            {},
+        ),
+        "the other tail's quantile": (
+            FEWER,
+            {"_evidence.evidence.chi_square_lower_quantile": chi_square_upper_quantile},
+            {},
+        ),
     }
     print("D = 1.03 × tolerance, confidence 0.9: share of false CORRECT")
     for name, (trials, patches, options) in broken.items():

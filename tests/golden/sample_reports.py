@@ -30,7 +30,8 @@ def block(name, shape, verdict=CORRECT, estimate=1.3e-10, upper=3.3e-9, resoluti
         shape=shape,
         verdict=verdict,
         difference=Difference(estimate=estimate, lower=0.9 * estimate if verdict is WRONG else 0.0, upper=upper),
-        resolution=upper if resolution is None else resolution,
+        resolution=2.4 * options["tolerance"] if resolution is None else resolution,
+        noise_floor=upper,
         **options,
     )
 

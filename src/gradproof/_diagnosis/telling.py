@@ -188,3 +188,9 @@ def nearby_decimal(middle: float, bar: float) -> tuple[str, float]:
     rounded = (float(f"{middle:.{digits}g}") for digits in range(1, 18))
     value = next((one for one in rounded if abs(one - middle) <= bar / 20), middle)
     return (f"{value:g}" if float(f"{value:g}") == value else repr(value)), value
+
+
+def written_number(coefficient: float, bar: float) -> tuple[str, float]:
+    """Return a factor as it is written, and the number that this is: one that speaks for itself, else a decimal."""
+    telling = telling_value(coefficient - bar, coefficient + bar, {})
+    return (telling.text, telling.value) if telling else nearby_decimal(coefficient, bar)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from gradproof._evaluation.batches import Batches, IntArray, least_batch, same_base, same_change
-from gradproof._evaluation.engine import BudgetSpent, Displacement, Engine
+from gradproof._evaluation.engine import BudgetSpent, Engine
+from gradproof._problem.claims import GradientClaim
 from gradproof._problem.problem import REPRESENTED
 from gradproof._words.directions import Coordinate
 from gradproof._words.precision import UNIT_ROUNDOFF
@@ -29,36 +31,38 @@ class CoordinateLines:
     ----------
     engine
         Evaluates, counts, keeps the budget.
+    claim
+        What is taken off.
     block, indices
         Which coordinates, shape (n,).
     scales
         Length for each of them, shape (n,).
-    base
-        J(θ), evaluated alone.
     noise
         Standard deviation of one value, as far as it is known.
     """
 
     def __init__(
-        self, engine: Engine, block: int, indices: IntArray, scales: FloatArray, base: float, noise: float
+        self, engine: Engine, claim: GradientClaim, block: int, indices: IntArray, scales: FloatArray, noise: float
     ) -> None:
         self.engine = engine
+        self.claim = claim
         self.block = block
         self.indices = indices
         self.scales = scales
-        self.base = base
+        self.base = base = float(claim.own(engine.base)[0])
         self.noise = noise
         self._largest = np.full(indices.size, abs(base))
 
     @property
     def unit_roundoff(self) -> float:
         """u of the precision of the cost's values."""
-        return UNIT_ROUNDOFF[self.engine.value_precision]
+        return UNIT_ROUNDOFF[self.engine.value_precision(self.claim.views[0].output)]
 
     @property
     def granularity(self) -> float:
         """Spacing of the cost's values, where visible."""
-        return self.engine.granularity
+        view = self.claim.views[0]
+        return view.weight * self.engine.granularity(view.output)
 
     @property
     def shortest(self) -> FloatArray:
@@ -96,7 +100,7 @@ class CoordinateLines:
         start = problem.values[self.block][coordinates]
         with np.errstate(all="ignore"):
             moved = problem.represented(self.block, start + wanted)
-            claimed = engine.claimed[self.block][coordinates] if engine.claimed is not None else 0.0
+            claimed = self.claim.blocks[self.block][coordinates]
             changes = claimed * (moved - start)
             live = np.flatnonzero(
                 (np.abs(moved - start - wanted) <= REPRESENTED * np.abs(wanted)) & np.isfinite(changes)
@@ -106,13 +110,14 @@ class CoordinateLines:
             raise BudgetSpent
         if left < Batches.reserve(live.size):
             return None  # the rows of θ itself and the trial would take what serial evaluation does without
-        batches = Batches(problem.values[self.block], partial(engine.evaluate_rows, function, self.block))
+        batches = Batches(problem.values[self.block], partial(self._evaluate, function))
         differences = np.full(wanted.size, np.nan)
         for k, part in enumerate(batches.parts(live)):
             found = batches.evaluate(coordinates[part], moved[part])
             if found is None or (k == 0 and not self._agrees(*found, part, changes, steps.ravel())):
                 engine.refuse_batches()
                 return None
+            engine.believe_batches()
             values, base = found
             differences[part] = values - base
             largest = np.fmax(np.abs(values), np.abs(changes[part]))
@@ -135,12 +140,20 @@ class CoordinateLines:
         for k in sorted({int(np.argmax(np.abs(changes[part]))), part.size - 1}):
             i, t = int(part[k]) // (steps.size // self.indices.size), float(steps[part[k]])
             direction = Coordinate(self.block, int(self.indices[i]), float(self.scales[i]))
-            (alone,) = self.engine.evaluate([Displacement(direction, t)])
-            failed = math.isnan(alone.value), math.isnan(values[k])
-            off = float(values[k] - base) - (alone.value - self.base)
+            change = self.engine.evaluate(direction, t)
+            alone = math.nan if change is None else float(self.claim.own(change)[0])
+            failed = math.isnan(alone), math.isnan(values[k])
+            off = float(values[k] - base) - alone
             if not (all(failed) or same_change(off, *allowed)):
                 return False
         return True
+
+    def _evaluate(self, function: Callable[[Any], Any], rows: FloatArray) -> FloatArray | None:
+        """Evaluate the one output at many points, shape (K,)."""
+        values = self.engine.evaluate_rows(function, self.block, rows)
+        if values is None:
+            return None
+        return values[:, 0] if self.claim.weights is None else values @ self.claim.weights
 
     def _note_failure(self, steps: FloatArray, live: IntArray, differences: FloatArray) -> None:
         failed = np.flatnonzero(np.isnan(differences))

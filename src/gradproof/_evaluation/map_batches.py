@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gradproof._evaluation.batches import Batches, IntArray, least_batch, same_base, same_change
-from gradproof._evaluation.engine import BudgetSpent
-from gradproof._evaluation.map_engine import MapEngine
+from gradproof._evaluation.engine import Engine
 from gradproof._problem.problem import REPRESENTED
 from gradproof._words.directions import Coordinate
 from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.vectors import FloatArray, norm
-from gradproof.adapters import adapter_for
-from gradproof.adapters._containers import flatten
 
 
 class MapBatches:
@@ -32,7 +28,7 @@ class MapBatches:
         Its function, point, count and budget.
     """
 
-    def __init__(self, engine: MapEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.refused = self.believed = False
 
@@ -69,23 +65,24 @@ class MapBatches:
         if self.refused or engine.evaluations + live.size + Batches.reserve(live.size) > engine.budget:
             return None
         few = live.size < least_batch(problem.adapter)
-        function = None if few else self._vectorized(block)
+        function = None if few else engine.vectorized(block)
         if function is None and not (few and self.believed):
             return None
-        changes = np.full((wanted.size, engine.outputs.size), np.nan)
+        changes = np.full((wanted.size, engine.base.size), np.nan)
         largest = np.abs(engine.base)
         if function is None:
             for k in live.tolist():
                 changes[k] = self._alone(block, int(coordinates[k]), float(wanted[k]))
         elif not self._together(function, block, coordinates, moved, live, wanted, noise, changes, largest):
             self.refused = True
+            engine.refuse_batches()
             return None
         by_side = changes.reshape(indices.size, 2, -1).swapaxes(0, 1)
         return by_side, (moved - start).reshape(-1, 2).T, largest
 
     def _alone(self, block: int, coordinate: int, length: float) -> FloatArray | float:
         """Evaluate at one point; return F(θ_t) − F(θ), NaN where it fails."""
-        change = self.engine.evaluate(self.engine.components(Coordinate(block, coordinate)), length).change
+        change = self.engine.evaluate(Coordinate(block, coordinate), length)
         return math.nan if change is None else change
 
     def _together(
@@ -101,8 +98,10 @@ class MapBatches:
         largest: FloatArray,
     ) -> bool:
         """Fill in the changes at the live points, and the largest values; return False where batches fail."""
-        start, answers = self.engine.problem.values[block], self.engine.outputs.size
-        batches = Batches(start, partial(self._evaluate, function, block), answers=answers)
+        engine = self.engine
+        batches = Batches(
+            engine.problem.values[block], partial(engine.evaluate_rows, function, block), answers=engine.base.size
+        )
         for k, part in enumerate(batches.parts(live)):
             found = batches.evaluate(coordinates[part], moved[part])
             if found is None:
@@ -111,6 +110,7 @@ class MapBatches:
             changes[part] = values - base
             if k == 0 and not self._agree(block, base, changes, part, coordinates, wanted, noise):
                 return False
+            engine.believe_batches()
             np.fmax(largest, np.fmax.reduce(np.abs(values), axis=0), out=largest)
         self.believed = batches.worthwhile
         return self.believed
@@ -126,9 +126,10 @@ class MapBatches:
         noise: float,
     ) -> bool:
         """Evaluate the point that changes most, and the last one, alone; say whether the batch is right."""
-        kinds = {b.dtype for b in self.engine.outputs.blocks}
-        allowed = max(UNIT_ROUNDOFF[kind] for kind in kinds) * norm(self.engine.base), noise
-        if not same_base(norm(base - self.engine.base), *allowed):
+        engine = self.engine
+        kinds = [engine.value_precision(o) for o in range(len(engine.answers.blocks))]
+        allowed = max(UNIT_ROUNDOFF[kind] for kind in kinds) * norm(engine.base), noise
+        if not same_base(norm(base - engine.base), *allowed):
             return False
         sizes = np.linalg.norm(np.nan_to_num(changes[part]), axis=1)
         for k in sorted({int(part[np.argmax(sizes)]), int(part[-1])}):
@@ -137,50 +138,3 @@ class MapBatches:
             if not (all(failed) or same_change(norm(changes[k] - alone), *allowed)):
                 return False
         return True
-
-    def _vectorized(self, block: int) -> Callable[[Any], Any] | None:
-        problem = self.engine.problem
-        make = getattr(problem.adapter, "vectorized", None)
-        if make is None:
-            return None
-
-        def leaves_of(leaves: Sequence[Any]) -> Any:
-            names, found, _ = flatten(problem.cost(problem.joined(leaves)), what="answer", none_is_leaf=True)
-            return dict(zip(names, found, strict=True))
-
-        try:
-            function: Callable[[Any], Any] | None = make(leaves_of, problem.common_axes(block))
-        except Exception:  # whatever a framework has against this function
-            self.refused = True
-            return None
-        return function
-
-    def _evaluate(self, function: Callable[[Any], Any], block: int, rows: FloatArray) -> FloatArray | None:
-        """Evaluate rows of a block's values; return the outputs flat, shape (K, outputs); None where that fails."""
-        engine = self.engine
-        if engine.evaluations + len(rows) > engine.budget:
-            raise BudgetSpent
-        try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of a slow path; what the function warns of, it did at the point
-                values = self._flat(function(engine.problem.stacked(block, rows)), len(rows))
-        except Exception:
-            values = None
-        engine.evaluations += 0 if values is None else len(rows) - 1
-        engine.count()
-        return values
-
-    def _flat(self, answer: dict[str, Any], points: int) -> FloatArray | None:
-        blocks = self.engine.outputs.blocks
-        if len(answer) != len(blocks):
-            return None
-        parts = []
-        for block, (name, leaf) in zip(blocks, answer.items(), strict=True):
-            adapter = adapter_for([(name, leaf)])
-            pairs = adapter.pairs(leaf)
-            real = leaf if pairs is None else pairs
-            wanted = (points, *block.shape), block.dtype
-            if (pairs is not None) != block.is_complex or adapter.describe(real) != wanted:
-                return None
-            parts.append(adapter.to_flat(real).reshape(points, -1))
-        return np.concatenate(parts, axis=1)

@@ -15,14 +15,17 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gradproof._evidence.certificate import SHORTENED
 from gradproof._numerics.formulas import BETWEEN
 from gradproof._numerics.lines import careful_derivative
 from gradproof._numerics.noise import STANDS_OUT, Pool
+from gradproof._numerics.readings import ALMOST
 from gradproof._numerics.statistics import chi_square_upper_quantile, difference_from_above, student_quantile, within
-from gradproof._numerics.tables import REPRESENTED, Line, shorten_mantissa, shorten_mantissas
+from gradproof._numerics.tables import REPRESENTED, Phi, shorten_mantissa, shorten_mantissas
+from gradproof._numerics.witnesses import AGAIN, NEAR, SAME, Witness, breaks_off, short_witness
 from gradproof._words.directions import Coordinate, Direction
 from gradproof._words.precision import HALF
-from gradproof._words.results import Difference, Kink, Verdict
+from gradproof._words.results import Difference, Kink
 from gradproof._words.vectors import FloatArray
 
 TWO_POINTS: Final = 1 / math.sqrt(2)
@@ -32,6 +35,16 @@ CLAIM_ROUNDING: Final = 100.0
 CLAIM_ROUNDING_HALF: Final = 1000.0
 """A coordinate is not called wrong for less than this many roundings of its block's norm. In half precision the forward
 pass is a staircase, whose steps are no noise: there only what is as large as half of the block is wrong by itself."""
+BY_ITSELF: Final = 1e-3
+"""An entry is wrong by itself where it is off by more than the tolerance, and by more than this share of the tolerance
+times its block's entries, root mean square."""
+MOST_WITNESSES: Final = 24
+"""Coordinates of one check that are confirmed by a witness each; what the same steps show beside them is believed."""
+FOLLOWED: Final = 2
+"""Of those the worst are followed further out, too: what is a piece of a rounded function is so at the worst of them."""
+LEFT_FOR_CAUSES: Final = 32
+"""Evaluations for each block that second looks at a wrong block's entries leave for the search for its cause (twelve
+probes and a certificate), up to a quarter of what there was."""
 LOOK_AGAIN: Final = 1e-3
 """Probability with which the noise alone sends a coordinate to a second look."""
 BENT: Final = 0.02
@@ -58,10 +71,9 @@ FOUR_STEPS_OUT: Final = (-2.0, -1.0, 1.0, 2.0)
 SAMPLE: Final = 3
 """Coordinates of a block that are looked at carefully before the block's step is blamed."""
 ONE_SIDE_TWO: Final = math.sqrt(4**2 + 1) / 2 / TWO_POINTS
-"""By how much noisier the one-sided formula of order 2 is than the central one."""
 ONE_SIDE_FOUR: Final = math.sqrt(48**2 + 36**2 + 16**2 + 3**2) / 12 / FOUR_POINTS
-"""By how much noisier the one-sided formula of order 4 is than the central one."""
-LineOf = Callable[[Direction], Line]
+"""By how much noisier the one-sided formulas of order 2 and 4 are than the central ones."""
+LineOf = Callable[[Direction], Phi]
 
 
 class Lines(Protocol):
@@ -231,6 +243,8 @@ class Exhaustive:
         For each block the norm of a residual that counts as none; 0 where the tolerance alone decides.
     lines_of
         Makes many lines of one block, where they can be evaluated together.
+    left, hidden
+        Return how many evaluations are left, and what the cost may change by unseen.
     """
 
     def __init__(
@@ -246,18 +260,23 @@ class Exhaustive:
         roundoff: float,
         negligible: Sequence[float] = (),
         lines_of: LinesOf | None = None,
+        left: Callable[[], float] = lambda: math.inf,
+        hidden: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.claimed = claimed
         self.scales = scales
         self.line_of = line_of
         self.lines_of = lines_of
+        self.left = left
+        self.hidden = hidden
         self.pool = pool
         self.tolerances = tolerances
         self.alpha = alpha
         self.roundoff = roundoff
         self.negligible = list(negligible) or [0.0] * len(claimed)
-        self.steps = [step] * len(claimed)
+        self.first, self.steps = step, [step] * len(claimed)
         self.scatter, self.scatter_degrees = 1.0, 0.0
+        self.confirmed, self.structured, self.reserve = 0, False, 0.0
         self.total = sum(gradient.size for gradient in claimed)
         self.blocks = [BlockMeasurement.empty(gradient.size) for gradient in claimed]
         # Root mean squares of the claimed entries.
@@ -268,6 +287,7 @@ class Exhaustive:
 
     def run(self) -> None:
         """Measure all blocks, then look again at what does not fit."""
+        self.reserve = min(LEFT_FOR_CAUSES * len(self.claimed), self.left() / 4)
         for b in range(len(self.claimed)):
             self.sweep(b)
         self.learn_from_scatter()
@@ -323,59 +343,57 @@ class Exhaustive:
         for k, j in enumerate(chosen.tolist()):
             line = self.line(b, j)
             own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
-            found[:, k], factor = self.values_at(b, j, line, own, multiples)
-            steps[k], noise[k] = own, factor * self.noise(line, max(multiples) * own)
+            steps[k] = own
+            found[:, k], noise[k] = self.values_at(b, j, line, own, multiples)
         return Values(steps, found, noise)
 
-    def values_at(
-        self, b: int, j: int, line: Line, step: float, multiples: Sequence[float]
-    ) -> tuple[FloatArray, float]:
+    def values_at(self, b: int, j: int, line: Phi, step: float, multiples: Sequence[float]) -> tuple[FloatArray, float]:
         """Evaluate a coordinate at multiples of a step; at as many on one side where the cost fails on the other.
 
         Returns
         -------
         ndarray
-            The values; those that the central formulas turn into the one-sided derivatives where there is one side only.
+            The values; where there is one side only, those of which the central formulas make its derivatives.
         float
-            What the noise of such values is to be multiplied by.
+            The noise of one, with which the central formula's is that of the one that was used.
         """
         side = int(self.blocks[b].side[j])
         if side == 0:
             values = line([m * step for m in multiples])
             up, down = (np.isfinite(values[np.sign(multiples) == sign]).all() for sign in (1, -1))
             if up == down:
-                return values, 1.0
+                return values, self.noise(line, max(multiples) * step)
             side = 1 if up else -1
         outward = side * line([side * m * step for m in range(1, len(multiples) + 1)])
         if np.isfinite(outward).all():
             self.blocks[b].side[j] = side
-        return one_sided_as_central(outward)
+        values, factor = one_sided_as_central(outward)
+        return values, factor * self.noise(line, len(multiples) * step)
 
-    def line(self, b: int, j: int) -> Line:
+    def line(self, b: int, j: int) -> Phi:
         """Return the line along a coordinate: in units of its length, kept while it is being measured."""
         return self.line_of(Coordinate(b, j, float(self.scales[b][j])))
 
-    def step(self, b: int, line: Line) -> float:
+    def step(self, b: int, line: Phi) -> float:
         """Return the block's step, or the shortest one that the coordinate's precision represents."""
         return shorten_mantissa(max(self.steps[b], REPRESENTED * line.shortest))
 
-    def noise(self, line: Line, reach: float) -> float:
+    def noise(self, line: Phi, reach: float) -> float:
         """Return the standard deviation of one value on a line, rounding to a visible granularity included."""
         noise, _ = self.pool.level(0.5 * line.unit_roundoff * line.magnitude(reach))
         return max(noise, line.granularity / math.sqrt(12))
 
-    def measure_two(self, b: int, j: int) -> Line:
+    def measure_two(self, b: int, j: int) -> Phi:
         """Measure a coordinate with two values."""
         line = self.line(b, j)
         self.take_two_of(b, j, line, self.step(b, line))
         return line
 
-    def take_two_of(self, b: int, j: int, line: Line, step: float) -> None:
+    def take_two_of(self, b: int, j: int, line: Phi, step: float) -> None:
         """Measure a coordinate with two values at a given step."""
         step = shorten_mantissa(step)
-        found, factor = self.values_at(b, j, line, step, TWO_STEPS_OUT)
-        noise = np.array([factor * self.noise(line, step)])
-        self.take_two(b, np.array([j]), Values(np.array([step]), found[:, None], noise))
+        found, noise = self.values_at(b, j, line, step, TWO_STEPS_OUT)
+        self.take_two(b, np.array([j]), Values(np.array([step]), found[:, None], np.array([noise])))
 
     def take_two(self, b: int, chosen: NDArray[np.intp], values: Values) -> None:
         """Take in what two values say of each of some coordinates."""
@@ -425,6 +443,8 @@ class Exhaustive:
             * float(np.linalg.norm(claimed)),
         )
         relative = self.tolerances[b] * (np.abs(claimed) + np.abs(claimed + measured.discrepancy))
+        # What is nothing beside its block's entries is no mistake of its own, whatever its digits.
+        relative = np.maximum(relative, BY_ITSELF * self.tolerances[b] * self.typical[b])
         relative = np.maximum(relative, self.negligible[b] / math.sqrt(claimed.size))
         return (size > np.maximum(explained, relative)) | measured.failed
 
@@ -434,7 +454,7 @@ class Exhaustive:
 
     @contextmanager
     def claiming_more(self, b: int, change: FloatArray) -> Iterator[BlockMeasurement]:
-        """Take the claim to be so much larger for a while: what was measured says as much of that one."""
+        """See what was measured of a block as it would be, had the claim been so much larger."""
         measured = self.blocks[b]
         kept, self.claimed = self.claimed, tuple(g + change if k == b else g for k, g in enumerate(self.claimed))
         discrepancy = measured.discrepancy
@@ -448,7 +468,7 @@ class Exhaustive:
     def would_suspect(self, b: int, change: FloatArray) -> bool:
         """Say whether some coordinate would have stood out, had the claim been so much larger."""
         with self.claiming_more(b, change):
-            return bool((self.proved(b) & (change != 0)).any()) or self.difference(b).lower > self.tolerances[b]
+            return bool((self.proved(b) & (change != 0)).any())
 
     def certified_instead(self, b: int, claimed: FloatArray) -> float | None:
         """Return the bound on D to which another claim would have been certified by what was measured, if it would.
@@ -470,6 +490,8 @@ class Exhaustive:
             self.sweep(b)
         believed = bool(self.blocks[b].wrong.any())
         for j in self.worst_first(b):
+            if believed and self.left() < self.reserve:
+                return  # the block is wrong; more of its entries tell less than why
             if not self.blocks[b].wrong[j]:
                 self.judge(b, j, two_steps_are_enough=believed)
         for j in self.bent(b):
@@ -527,7 +549,7 @@ class Exhaustive:
         step = self.step(b, line)
         if two_steps_are_enough and not measured.failed[j]:
             near_step = shorten_mantissa(BETWEEN * step)
-            (up, down), factor = self.values_at(b, j, line, step, TWO_STEPS_OUT)
+            (up, down), noise = self.values_at(b, j, line, step, TWO_STEPS_OUT)
             (near_up, near_down), _ = self.values_at(b, j, line, near_step, TWO_STEPS_OUT)
             far, near = (up - down) / (2 * step), (near_up - near_down) / (2 * near_step)
             ratio = (near_step / step) ** 2
@@ -537,15 +559,15 @@ class Exhaustive:
             steady = within(value - measured.discrepancy[j], STEADY * abs(value))
             if steady and not kinked and math.isfinite(value):
                 measured.truncation[j] = abs(value - measured.discrepancy[j])
-                measured.spread[j] = TWO_STEPS * factor * self.noise(line, step) / step / scale
+                measured.spread[j] = TWO_STEPS * noise / step / scale
                 measured.discrepancy[j] = value
                 measured.judged[j] = True
-                measured.wrong[j] = bool(self.proved(b)[j])
+                measured.wrong[j] = bool(self.proved(b)[j]) and self.witnessed(b, j, line, near_step)
                 return
         if not self.right_at_a_shorter_step(b, j, line):
             self.judge_carefully(b, j, line)
 
-    def right_at_a_shorter_step(self, b: int, j: int, line: Line) -> bool:
+    def right_at_a_shorter_step(self, b: int, j: int, line: Phi) -> bool:
         """Say whether the claim fits at a much shorter step: then a kink beside the point was crossed, or truncation seen.
 
         Either is less at the shorter step; a discrepancy that stays, and only has wider bars there, is not excused.
@@ -559,7 +581,7 @@ class Exhaustive:
         measured.discrepancy[j], measured.spread[j], measured.failed[j], measured.jump[j] = kept
         return False
 
-    def judge_carefully(self, b: int, j: int, line: Line) -> float:
+    def judge_carefully(self, b: int, j: int, line: Phi) -> float:
         """Measure a coordinate as well as it can be; at a kink, ask whether the claim is one of its slopes.
 
         Returns
@@ -589,10 +611,13 @@ class Exhaustive:
             )
             measured.kinks[j] = kink
             # The lines are discrepancies: the claim lies between the one-sided derivatives where 0 does here.
-            accepted = low - bar <= 0 <= high + bar
+            allowed = bar + self.tolerances[b] * scale * (abs(claimed) + abs(claimed + estimate.value / scale))
+            accepted = low - allowed <= 0 <= high + allowed
             measured.wrong[j] = not accepted
             measured.discrepancy[j] = 0.0 if accepted else min((low, high), key=abs) / scale
-            measured.truncation[j] = bar / scale
+            # Between the two slopes any claim is right, and no bar leaves it open.
+            measured.truncation[j] = 0.0 if low <= 0 <= high else bar / scale
+            measured.spread[j] = 0.0 if low <= 0 <= high else measured.spread[j]
             return estimate.step
         if not estimate.trusted:
             measured.truncation[j] = max(measured.truncation[j], estimate.error_bar / scale)
@@ -601,8 +626,71 @@ class Exhaustive:
                 max(self.tolerances[b] * float(np.linalg.norm(self.claimed[b])), self.negligible[b]),
             )
             return estimate.step
-        measured.wrong[j] = bool(self.proved(b)[j])
+        measured.wrong[j] = bool(self.proved(b)[j]) and self.witnessed(b, j, line, estimate.step)
         return estimate.step
+
+    def witnessed(self, b: int, j: int, line: Phi, step: float) -> bool:
+        """Say whether a step as short as noise allows shows the same discrepancy; leave the coordinate open where it does not.
+
+        What is there at long steps only lies in kinks, knots, ripples or stairs between the two.
+        """
+        measured = self.blocks[b]
+        if self.confirmed >= MOST_WITNESSES:
+            return True
+        value = float(measured.discrepancy[j]) * float(self.scales[b][j])
+        rounding = 0.5 * line.unit_roundoff * line.magnitude(step)
+
+        def slope(h: float) -> FloatArray:
+            side = int(measured.side[j])
+            steps = [side * h, side * 2 * h] if side else [h, -h]
+            up, down = one_sided_as_central(side * line(steps))[0] if side else line(steps)
+            moves = bool(np.any(line.changes([step, -step] if not side else [side * step])))
+            still = moves and not np.any(line.changes(steps)) if math.isfinite(up) and math.isfinite(down) else True
+            return np.array([math.nan if still else (up - down) / (2 * h)])
+
+        def bar(h: float) -> float:
+            return ALMOST * TWO_POINTS * self.noise(line, h) / h
+
+        def agrees(h: float) -> bool:
+            there = float(slope(shorten_mantissa(h))[0])
+            return math.isfinite(there) and within(there - value, bar(h) + SAME * abs(value))
+
+        def bend(line: Phi, h: float) -> float:
+            both = float(np.sum(line([h, -h]))) if not measured.side[j] else 0.0
+            return abs(both) / (2 * h) if math.isfinite(both) else math.inf
+
+        short = Witness.AGREES
+        if not self.pool.repetition:
+            shortest = REPRESENTED * line.shortest
+            own = abs(
+                value + float(self.claimed[b][j] * self.scales[b][j])
+            )  # the cost's slope: arguments are rounded, too
+            rounding = max(rounding, own * line.shortest)
+            short = short_witness(
+                slope, np.array([value]), rounding, step, shortest, self.noise(line, step), lambda h: bend(line, h)
+            )
+        seen = short in {Witness.AGREES, Witness.SILENT}
+        if short is Witness.CONFUSED:  # a longer step may tell what shorter ones do not
+            seen = agrees(AGAIN * step)
+        if step > 1 and not self.pool.repetition:  # beyond the scale what is even hides what is not
+            seen = seen and bar(NEAR) <= SAME * abs(value) and agrees(NEAR)
+        # Where the cost does not move, what is claimed over the whole length must be more than what it hides.
+        sides = [t for t in (step, -step) if math.isfinite(line([t])[0])]
+        seen = seen and (bool(np.any(line.changes(sides))) or abs(value) >= self.hidden())
+        shortened = step < min(self.first / AGAIN, SHORTENED)
+        if seen and shortened and self.confirmed < FOLLOWED and not (self.pool.repetition or measured.side[j]):
+
+            def odd(t: float) -> FloatArray | None:
+                up, down = line([t, -t])
+                return np.array([(up - down) / 2]) if math.isfinite(up) and math.isfinite(down) else None
+
+            seen = not breaks_off(odd, np.array([value]), step, self.noise(line, step))
+        if seen:
+            self.confirmed += 1
+            return True
+        measured.undecided[j] = True
+        self.structured = True
+        return False
 
     # -- conclusions -------------------------------------------------------------------------------------------------
 
@@ -621,8 +709,13 @@ class Exhaustive:
         truncation = float(np.linalg.norm(measured.truncation))
         t = self.quantile(self.alpha / self.total)
         excess = np.maximum(np.abs(measured.discrepancy) - 3 * measured.truncation - t * measured.spread, 0.0)
-        excess[~measured.judged | measured.undecided] = 0.0  # two values alone do not tell an error from truncation
+        excess[~measured.wrong] = 0.0  # what no witness has confirmed is no proof
         return estimate, float(np.linalg.norm(excess)), estimate + truncation + noise
+
+    def bar(self, b: int) -> float:
+        """Return the norm of what an entry's lower bound takes off."""
+        t = self.quantile(self.alpha / self.total)
+        return float(np.linalg.norm(3 * self.blocks[b].truncation + t * self.blocks[b].spread))
 
     def difference(self, b: int) -> Difference:
         """Return D of one block: all of its coordinates are known."""
@@ -635,24 +728,3 @@ class Exhaustive:
             lower=lower / total if total > 0 else 0.0,
             upper=difference_from_above(upper, claimed) if claimed > 0 else float(upper > 0),
         )
-
-    def verdict(self, b: int, negligible: float) -> Verdict:
-        """Decide on one block.
-
-        Parameters
-        ----------
-        b
-            The block.
-        negligible
-            Size of a residual that counts as none, for a block that is zero on both sides.
-        """
-        measured, difference = self.blocks[b], self.difference(b)
-        _, lower, upper = self.residual_bounds(b)
-        zero = not self.claimed[b].any() or self.negligible[b] > 0
-        if measured.wrong.any() or (difference.lower > self.tolerances[b] and not (zero and lower <= negligible)):
-            return Verdict.WRONG
-        if measured.undecided.any():
-            return Verdict.INCONCLUSIVE
-        if difference.upper <= self.tolerances[b] or (zero and upper <= negligible):
-            return Verdict.CORRECT
-        return Verdict.INCONCLUSIVE

@@ -1,320 +1,446 @@
-"""The phase of random lines: certify all blocks, group by group, and name the wrong ones."""
+"""The phase of random lines: certify all pairs, group by group, and name the wrong ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from gradproof._evaluation.engine import BudgetSpent
-from gradproof._evidence.certificate import Certifier, group_blocks
-from gradproof._evidence.decision import Member
-from gradproof._evidence.zero import AGAIN, NEARBY, NEGLIGIBLE, ROUNDED, rounding_note
-from gradproof._examination.study import BlockState, Study
-from gradproof._numerics.lines import first_line
-from gradproof._numerics.statistics import difference_from_above, norm_upper_bound, student_quantile
-from gradproof._words.directions import RandomDirection
+from gradproof._evaluation.lines import Line
+from gradproof._evidence.certificate import Certifier, Member, group_blocks
+from gradproof._evidence.evidence import FEW, LINES_ALONE, MOST_LINES, Evidence, Pair
+from gradproof._evidence.zero import ROUNDED, jumps_between_flats, look_nearby, rounding_note
+from gradproof._examination.study import Study
+from gradproof._numerics.noise import AS_NOISY, STANDS_OUT
+from gradproof._numerics.readings import BlockReading
 from gradproof._words.precision import UNIT_ROUNDOFF
-from gradproof._words.results import Difference, Reason, Verdict
-from gradproof._words.settings import HIGHEST_TOLERANCES, round_up
-from gradproof._words.vectors import FloatArray
+from gradproof._words.results import Reason, Verdict
+from gradproof._words.vectors import norm
 
-BORDER: Final = 5.0
-"""A discrepancy this many times above a line's noise is no noise: it lies too near to the tolerance to be decided."""
-ALIASED: Final = 1e-4
-"""Noise of a deterministic cost above this share of its value is taken for a high frequency."""
-CONFIRM_LINES: Final = 8
-"""Lines within each block that are measured to find the wrong one of a group that is wrong."""
-BISECT_BLOCKS: Final = 24
-"""Blocks above which a group is halved instead of measured one by one."""
-COMFORTABLE: Final = 18.0
-"""A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
-FURTHER: Final = 1e3
-"""Factor on the largest change of the cost seen so far up to which it may change nearby."""
-FLAT_LINES: Final = 6
-FLAT_STEP: Final = 0.5
-"""Directions, and the step in units of the parameters' scale, in which a cost that is constant shows it."""
+JOINTLY: Final = 0.5
+ALONE: Final = 0.2
+AGAIN: Final = 0.1
+"""Shares of α: of the groups' joint lines; of lines that name a block, or certify what is left without it; of each later
+look, at claims that turn out to count as zero and with more cotangents."""
+STILL_LINES: Final = 12
+STILL_STEPS: Final = (0.5, 0.05, 0.005)
+"""Directions, and steps in units of the parameters' scale, in which a function that stands still shows it: by twelve
+lines, 30 roundings bound what a scatter of four would (√(12/q₁₂) is 7.3 at α = 1e-6)."""
+QUANTA: Final = 1000.0
+"""A result that is rounded is told from a staircase where the steps cross so many of its jumps: three digits of a slope."""
+REPEATS: Final = 3
+"""Further calls at the point that tell a random function: all of them differ by a twentieth of the noise once in 3e4."""
+WITHOUT_PROOF: Final = 1e-4
+"""Noise of a deterministic function above this share of its value is taken for a high frequency."""
 
 
-class Certification:
-    """Certifies by random lines.
+def certify(study: Study) -> None:
+    """Certify all pairs, as far as the budget goes."""
+    try:
+        certify_groups(study, [p.block for p in study.every_pair if not p.zero], JOINTLY, ALONE)
+        if not study.given_up:
+            certify_zeros(study, [p for p in study.every_pair if p.zero], JOINTLY, ALONE)
+            reconsider(study)
+    except BudgetSpent:
+        study.spent = True
 
-    Parameters
-    ----------
-    study
-        What is known so far; the phase adds to it.
+
+def certify_only(study: Study, pairs: Sequence[Pair]) -> None:
+    """Certify some pairs by joint lines, and ask no further where these do not."""
+    norms = relative_norms(study)
+    groups = group_blocks(study.scales, norms, sorted({p.block for p in pairs if not p.zero and norms[p.block] > 0}))
+    for members in groups:
+        outputs = sorted({p.output for p in pairs if p.block in {m.block for m in members}})
+        for own, together in split_by_zeros(study, members, outputs):
+            certifier = study.certifier(own, together, *shares(study, together, own, 1.0))
+            gather(study, certifier, MOST_LINES)
+            certifier_conclude_open(study, certifier)
+    certify_zeros(study, [p for p in pairs if p.zero], JOINTLY, ALONE)
+
+
+def certify_groups(study: Study, blocks: Sequence[int], jointly: float, alone: float) -> None:
+    """Certify blocks that change the function, group by group, for all outputs whose claims are not zero."""
+    norms = relative_norms(study)
+    groups = group_blocks(study.scales, norms, sorted({b for b in blocks if norms[b] > 0}))
+    for members in groups:
+        if study.given_up:
+            return
+        outputs = [o for o, row in enumerate(study.pairs) if any(not row[m.block].zero for m in members)]
+        for own, together in split_by_zeros(study, members, outputs):
+            certify_group(study, own, together, jointly / len(groups), alone / len(groups))
+
+
+def split_by_zeros(study: Study, members: list[Member], outputs: list[int]) -> list[tuple[list[Member], list[int]]]:
+    """Return the group as it is, for the outputs that depend on all of it; a block of zeros is not judged beside others."""
+    by_blocks: dict[tuple[int, ...], list[int]] = {}
+    for o in outputs:
+        by_blocks.setdefault(tuple(m.block for m in members if not study.pairs[o][m.block].zero), []).append(o)
+    return [([m for m in members if m.block in blocks], own) for blocks, own in by_blocks.items()]
+
+
+def relative_norms(study: Study) -> list[float]:
+    """Return ‖A_p‖ of each block, outputs of different units weighing alike; nothing of claims that count as zero."""
+    weights = np.where([[p.zero for p in row] for row in study.pairs], 0.0, study.apart)
+    largest = np.max(weights * np.array(study.scales), axis=1, initial=0.0)
+    relative = weights / np.where(largest > 0, largest, 1.0)[:, None]
+    found: list[float] = np.sqrt(np.sum(relative**2, axis=0)).tolist()
+    return found
+
+
+def certify_group(study: Study, members: list[Member], outputs: Sequence[int], jointly: float, alone: float) -> None:
+    """Certify one group; then, block by block, what is wrong or left open."""
+    single = len(members) == 1
+    correct, wrong = shares(study, outputs, members, jointly if not single else jointly + alone)
+    certifier = study.certifier(members, outputs, correct, wrong)
+    gather(study, certifier, MOST_LINES)
+    if study.given_up:
+        return
+    if single:
+        conclude(study, certifier)
+        return
+    certifier_conclude_open(study, certifier)
+    isolate(study, members, [o for o, e in certifier.evidence.items() if needs_isolation(e)], alone)
+
+
+def look_short(study: Study, certifier: Certifier) -> None:
+    """Leave open what a certificate hides below its steps: stairs and ripples of the size of the claim."""
+    for o, evidence in certifier.evidence.items():
+        if evidence.certified() and not any(pair.zero for pair in evidence.pairs) and not certifier.looks_short(o):
+            for pair in evidence.pairs:
+                still = stands_still(study, certifier, o)
+                if still and not coarse(certifier, o):
+                    continue  # the rounding of a result
+                pair.held = Reason.STAIRCASE if still else Reason.STRUCTURE
+
+
+def shares(study: Study, outputs: Sequence[int], members: Sequence[Member], share: float) -> tuple[float, float]:
+    """Return what a certificate may spend on a false CORRECT of each pair, and on a false WRONG.
+
+    False CORRECT is an event of one pair, so that each pair has an account of its own; false WRONG one of any of them,
+    which only lines of one block alone can say.
     """
+    pairs = [(o, m.block) for o in outputs for m in members]
+    correct = min((study.ledger.spend(f"CORRECT {o} {p}", share) for o, p in pairs), default=0.0)
+    each = share / len(study.every_pair)
+    if len(members) > 1:
+        return correct, each * study.settings.alpha
+    return correct, min((study.ledger.spend(f"WRONG {o} {p}", each) for o, p in pairs), default=0.0)
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
 
-    def certify(self) -> None:
-        """Certify all blocks, group by group; name the wrong ones."""
-        states = self.study.states
-        groups = group_blocks([s.scale for s in states], [s.norm for s in states], [s.zero for s in states])
-        alpha = self.study.settings.alpha
-        for members in groups:
-            self.certify_group(members, (1 - AGAIN) * alpha / len(groups))
-        rounding = self.reconsider()
-        if rounding:
-            self.certify_group(rounding, AGAIN * alpha)
+def needs_isolation(evidence: Evidence) -> bool:
+    """Say whether blocks are to be asked one by one: something is wrong, or more is to be known of some than of all."""
+    return evidence.lost is Reason.KINK or not evidence.certified()
 
-    def reconsider(self) -> list[Member]:
-        """Count claims as zero that are nothing beside what the cost does nearby; return them.
 
-        At a minimum a gradient is the rounding of its own terms, and the cost itself too small to judge it by.
-        """
-        study = self.study
-        roundoff = UNIT_ROUNDOFF[study.engine.precision] ** NEGLIGIBLE
-        seen = roundoff * study.engine.largest_change(study.base)
-        open_ = [
-            b
-            for b, s in enumerate(study.states)
-            if s.verdict is not Verdict.CORRECT and not s.zero and s.scale * s.norm * NEARBY <= FURTHER * seen
-        ]
-        if not open_:
-            return []
-        scales = tuple(s.scale if b in open_ else 0.0 for b, s in enumerate(study.states))
-        line = study.line_of(RandomDirection(study.settings.seed, study.next_streams(), scales))
-        try:
-            up, down = line([NEARBY, -NEARBY])
-        except BudgetSpent:
-            return []
-        limit = roundoff * max(abs(up), abs(down))
-        members = []
-        for b in open_:
-            state = study.states[b]
-            if state.scale * state.norm * NEARBY <= limit:
-                state.zero, state.verdict, state.reason = True, None, None
-                members.append(Member(b, state.scale, state.norm, zero=True))
-        if members:
-            study.notes.append(rounding_note([study.problem.blocks[m.block].name for m in members], "cost"))
-        return members
+def certifier_conclude_open(study: Study, certifier: Certifier) -> None:
+    """Tell the pairs what joint lines say: nobody is named by them."""
+    if not study.spent:
+        look_short(study, certifier)
+    for evidence in certifier.evidence.values():
+        evidence.conclude()
 
-    def certify_group(self, members: list[Member], alpha: float) -> None:
-        certifier = self.study.certifier(members, alpha)
-        self.study.certifiers.append(certifier)
-        if all(member.zero for member in members):
-            if self.constant([member.block for member in members]):
-                return
-            self.anchor_zeros(certifier, members)
-        verdict = self.run_certifier(certifier)
-        if verdict is Verdict.WRONG:
-            self.isolate(members, alpha)
-            return
-        for member in members:
-            state = self.study.states[member.block]
-            state.verdict = verdict
-            state.difference = certifier.evidence.difference(member)
-            if verdict is Verdict.INCONCLUSIVE:
-                state.reason = self.reason_for(certifier)
-            self.set_resolution(state, certifier, member)
 
-    def constant(self, blocks: list[int]) -> bool:
-        """Say whether the cost changes by rounding only, a good way off in random directions; then claims of zero are right.
-
-        Sums of probabilities and of normalised numbers are such costs: their gradients are rounding, too, and obey no
-        law by which they could be compared. D is taken against the cost's own size over the parameters' scale.
-        """
-        study, base = self.study, abs(self.study.base)
-        rounding = ROUNDED * UNIT_ROUNDOFF[study.engine.precision] * base
-        scales = [s.scale if b in blocks else 0.0 for b, s in enumerate(study.states)]
-        slopes: list[float] = []
-        stream = study.next_streams()
-        for k in range(FLAT_LINES):
-            line = study.line_of(RandomDirection(study.settings.seed, stream + k, tuple(scales)))
-            try:
-                up, down = line([FLAT_STEP, -FLAT_STEP])
-            except BudgetSpent:
-                return False
-            if not max(abs(up), abs(down)) <= rounding:  # NaN is no rounding
-                return False
-            slopes.append(float(up - down) / (2 * FLAT_STEP))
-        upper = norm_upper_bound(slopes, [0.0] * len(slopes), study.settings.alpha / 2)
-        if base == 0 or upper > min(study.states[b].tolerance for b in blocks) * base:
-            return False
-        study.anchor = base
-        for b in blocks:
-            state = study.states[b]
-            state.verdict = Verdict.CORRECT
-            state.resolution = upper / base
-            state.difference = Difference(
-                estimate=math.hypot(*slopes) / math.sqrt(len(slopes)) / base, lower=0.0, upper=upper / base
-            )
-        return True
-
-    def anchor_zeros(self, certifier: Certifier, members: list[Member]) -> None:
-        """Judge a gradient of zero everywhere by how much the cost changes at all."""
-        direction = certifier.direction()
-        line = self.study.line_of(direction)
-        estimate, certifier.calibration = first_line(line, 0.0, self.study.pool, max_evaluations=20)
-        self.study.set_anchor(line, estimate)
-        for member in members:
-            member.norm = self.study.anchor / member.scale
-        certifier.take(estimate, direction)
-
-    def run_certifier(self, certifier: Certifier) -> Verdict:
-        """Run a certifier; raise tolerances that were not given to what the noise allows, and go on."""
-        members = certifier.members
-        try:
-            verdict = certifier.run([self.study.states[m.block].tolerance for m in members])
-            if verdict is Verdict.INCONCLUSIVE and self.may_raise(certifier) and self.raise_tolerances(certifier):
-                verdict = certifier.run([self.study.states[m.block].tolerance for m in members])
-        except BudgetSpent:
-            self.study.spent = True
-            verdict = certifier.evidence.verdict([self.study.states[m.block].tolerance for m in members])
-        if verdict is Verdict.WRONG and self.aliased():
-            verdict = Verdict.INCONCLUSIVE
-        if self.study.calibration is None and certifier.calibration is not None:
-            self.study.calibration = certifier.calibration
-        return verdict
-
-    def aliased(self) -> bool:
-        """Say whether a cost that repeats its values seems noisier than its solvers and rounding could make it.
-
-        Such a cost varies faster than every step that was tried: its lines prove nothing.
-        """
-        pool = self.study.pool
-        return pool.confirmed and not pool.repetition and self.study.noise > ALIASED * abs(self.study.base)
-
-    def may_raise(self, certifier: Certifier) -> bool:
-        return (
-            self.study.settings.tolerance is None
-            and len(certifier.evidence.lines) >= 2
-            and not certifier.kink
-            and not certifier.failed
-        )
-
-    def raise_tolerances(self, certifier: Certifier) -> bool:
-        """Raise the tolerance of each block to what the noise can resolve, as far as that is allowed."""
-        lines = certifier.evidence.lines
-        spread = math.hypot(*(e.roundoff_error + e.truncation_error for e in lines)) / math.sqrt(len(lines))
-        raised = False
-        for member in certifier.members:
-            state = self.study.states[member.block]
-            change = member.scale * member.norm
-            if change <= 0:
-                continue
-            wanted = round_up(COMFORTABLE * spread / (2 * change))
-            highest = max(
-                HIGHEST_TOLERANCES[self.study.problem.blocks[member.block].dtype],
-                HIGHEST_TOLERANCES[self.study.engine.precision],
-            )
-            if wanted > state.tolerance:
-                new = min(wanted, highest)
-                raised = raised or new > state.tolerance
-                state.tolerance = max(state.tolerance, new)
-        return raised
-
-    def isolate(self, members: list[Member], alpha: float) -> None:
-        """Name the wrong blocks of a group: each by itself at another step; the others are certified without them."""
-        remaining = list(members)
-        alpha_each = alpha / max(len(members), 1)
-        for _ in range(len(members) + 1):
-            found = self.wrong_among(remaining, alpha_each)
-            remaining = [m for m in remaining if m.block not in found]
-            if not found or not remaining:
-                break
-            certifier = self.study.certifier([Member(m.block, m.scale, m.norm, m.zero) for m in remaining], alpha)
-            verdict = self.run_certifier(certifier)
-            for member in certifier.members:
-                state = self.study.states[member.block]
-                state.verdict = verdict if verdict is not Verdict.WRONG else None
-                state.difference = certifier.evidence.difference(member)
-                state.reason = self.reason_for(certifier) if verdict is Verdict.INCONCLUSIVE else None
-                self.set_resolution(state, certifier, member)
-            if verdict is not Verdict.WRONG:
-                return
-        for member in remaining:
-            state = self.study.states[member.block]
-            if state.verdict is None:
-                state.verdict, state.reason = Verdict.INCONCLUSIVE, Reason.BORDER
-
-    def wrong_among(self, members: list[Member], alpha: float) -> set[int]:
-        """Return the blocks that are wrong by themselves; a large group is halved until they stand alone."""
-        if len(members) > BISECT_BLOCKS:
-            found: set[int] = set()
-            for half in (members[: len(members) // 2], members[len(members) // 2 :]):
-                certifier = self.study.certifier([Member(m.block, m.scale, m.norm, m.zero) for m in half], alpha)
-                if self.run_certifier(certifier) is not Verdict.CORRECT:
-                    found |= self.wrong_among(half, alpha)
-            return found
-        certifiers = [self.study.certifier([Member(m.block, m.scale, m.norm, m.zero)], alpha) for m in members]
-        wrong: set[int] = set()
-        for _ in range(CONFIRM_LINES):
-            for member, certifier in zip(members, certifiers, strict=True):
-                if member.block in wrong or certifier.kink or certifier.failed:
+def gather(study: Study, certifier: Certifier, most: int) -> None:
+    """Measure lines until every output is settled, or cannot be by more of them."""
+    most = study.law.useful_lines(most)
+    try:
+        while certifier.open and certifier.count < most:
+            if certifier.count >= 2:
+                study.refine()
+            if certifier.count >= FEW:
+                if all(certifier.evidence[o].hopeless(most) for o in certifier.open):
+                    # A tolerance is raised only as far as it must be, once no number of lines reaches it.
+                    if study.raise_tolerances(certifier):
+                        continue
+                    return
+                if certifier.reread():
                     continue
-                tolerances = [self.study.states[member.block].tolerance]
-                if certifier.calibration is None:
-                    direction = certifier.direction()
-                    estimate, certifier.calibration = first_line(
-                        self.study.line_of(direction),
-                        certifier.target(tolerances),
-                        self.study.pool,
-                        max_evaluations=27,
-                        scale=0.3,
-                    )
-                    certifier.take(estimate, direction)
-                else:
-                    certifier.measure(tolerances)
-                if certifier.evidence.verdict(tolerances) is Verdict.WRONG:
-                    certifier.confirm()
-                if certifier.evidence.verdict(tolerances) is Verdict.WRONG:
-                    wrong.add(member.block)
-                    self.mark_wrong(certifier, member)
-            if wrong:
-                break
-        return wrong
+            certifier.measure()
+            study.follow_precision()
+            know_rounding(study, certifier)
+            confirm(study, certifier)
+            if certifier.count == 1 and study.unexercised():
+                return
+    except BudgetSpent:
+        study.spent = True
+        certifier_conclude_open(study, certifier)
+        raise
 
-    def mark_wrong(self, certifier: Certifier, member: Member) -> None:
-        state = self.study.states[member.block]
-        state.verdict, state.reason = Verdict.WRONG, None
-        state.difference = certifier.evidence.difference(certifier.members[0])
-        self.set_resolution(state, certifier, certifier.members[0])
 
-    def set_resolution(self, state: BlockState, certifier: Certifier, member: Member) -> None:
-        """State the smallest error that would have been seen: what the bars alone amount to."""
-        lines = certifier.evidence.lines
-        if not lines:
+def confirm(study: Study, certifier: Certifier) -> None:
+    """Leave open what is wrong by one witness only: a step of another length must show it, too."""
+    if len(certifier.members) > 1:
+        return  # nobody is named by lines of several blocks
+    for o, evidence in certifier.evidence.items():
+        if not evidence.is_wrong() or o in certifier.witnessed:
+            continue
+        if evidence.pairs[0].zero and study.hidden(o) and not evidence.is_wrong():
+            continue
+        if not unmoved(study, certifier, o) and not aliased(study, o) and certifier.confirmed(o):
+            certifier.witnessed.add(o)
+            continue
+        certifier.know_grain()  # as the witnesses may have brought to light
+        if evidence.is_wrong():
+            evidence.doubt(Reason.STRUCTURE)
+
+
+def unmoved(study: Study, certifier: Certifier, o: int) -> bool:
+    """Say whether an output moves nowhere on these lines, and what is claimed of them would not be seen."""
+    lines = [line for line, _ in certifier.lines]
+    if any(line.change(t)[line.own_rows[o]].any() for line in lines for t in line.known):
+        return False
+    return max(e.size for e in certifier.evidence[o].lines) < study.hidden(o)
+
+
+def conclude(study: Study, certifier: Certifier) -> None:
+    """Tell the pair of each output what the lines of its block alone say."""
+    look_short(study, certifier)
+    for o, evidence in certifier.evidence.items():
+        pair = evidence.pairs[0]
+        # Of a cost that stands still nothing is learnt; other functions (signs, whole numbers) have that derivative.
+        exact = pair.zero and study.claim.kind != "gradient"
+        if pair.zero and certifier.lines and not evidence.certified():
+            look_nearby(certifier.lines[0][0], o, unit_of(study, o))
+        still = stands_still(study, certifier, o) and (pair.zero or coarse(certifier, o))
+        if still and (not exact or evidence.is_wrong()):
+            pair.held = Reason.STAIRCASE
+        evidence.conclude()
+
+
+def aliased(study: Study, o: int) -> bool:
+    """Say whether a function seems far noisier than its calls at one point, its solvers and rounding make it.
+
+    Such a function varies faster than every step that was tried: its lines prove nothing.
+    """
+    pool = study.reader.pools[o]
+    unit = UNIT_ROUNDOFF[study.output_precision(o)]
+    noise = pool.level(0.5 * unit * study.sizes[o])[0]
+    seen = [norm(line.change(t)[line.own_rows[o]]) for c in study.certifiers for line, _ in c.lines for t in line.known]
+    if not noise > max(WITHOUT_PROOF, ROUNDED * unit) * max(study.sizes[o], *seen, 0.0):
+        return False
+    own = study.claim.views[o].own
+    for _ in range(REPEATS):
+        if pool.repetition == 0 or (pool.repetition or 0.0) * AS_NOISY >= noise:
+            break
+        again = study.engine.repeat()
+        pool.repetition = max(pool.repetition or 0.0, 0.0 if again is None else norm(study.claim.own(again)[own]))
+    return (pool.repetition or 0.0) * AS_NOISY < noise
+
+
+def stands_still(study: Study, certifier: Certifier, o: int) -> bool:
+    """Say whether an output is the very same near the point, and jumps further out."""
+    return any(jumps_between_flats(line, o, unit_of(study, o)) for line, _ in certifier.lines)
+
+
+def unit_of(study: Study, o: int) -> float:
+    """Return u times the size of an output's values."""
+    return UNIT_ROUNDOFF[study.output_precision(o)] * (study.sizes[o] or 1.0)
+
+
+def coarse(certifier: Certifier, o: int) -> bool:
+    """Say whether the jumps are too few on these lines for the rounding of a result, of which steps cross many.
+
+    Within the blocks' own scale, if a step is longer: far enough away any staircase looks like a ramp.
+    """
+    evidence, most = certifier.evidence[o], 0.0
+    reach = max(pair.scale / scale for pair, scale in zip(evidence.pairs, evidence.scales, strict=True))
+    for k, (line, reading) in enumerate(certifier.lines):
+        limit = min(2 * reading.blocks[o].step, reach)
+        if k == 0:
+            line.at(limit)
+            line.at(-limit)
+        sizes = {t: norm(line.change(t)[line.own_rows[o]]) for t in line.known}
+        smallest = min((size for size in sizes.values() if size > 0), default=math.inf)
+        most = max(most, max((size for t, size in sizes.items() if abs(t) <= limit), default=0.0) / smallest)
+    return most < QUANTA
+
+
+def isolate(study: Study, members: list[Member], outputs: Sequence[int], alone: float) -> None:
+    """Name the wrong blocks of a group: each by lines of its own; the others are certified without them.
+
+    In each round every block gets one more line. As soon as some are found wrong, the rest is certified together, with
+    half of what was left to spend.
+    """
+    if not outputs:
+        return
+    remaining = list(members)
+    left = alone / 2
+    while remaining:
+        found = wrong_among(study, remaining, outputs, left)
+        kept = [m for m in remaining if m.block not in found and open_pairs(study, [m], outputs)]
+        if not found or not kept:
             return
-        bars = [abs(e.truncation_error) + e.roundoff_error for e in lines]
-        factor = certifier.evidence.upper() / max(
-            math.hypot(*(abs(e.value) + e.truncation_error for e in lines)), 1e-300
-        )
-        seen = math.hypot(*bars) * factor / member.scale if math.isfinite(factor) else math.inf
-        t = student_quantile(lines[-1].degrees_of_freedom + len(lines) - 1, self.study.settings.alpha)
-        proved = t * max(bars) / member.scale
-        state.resolution = (
-            difference_from_above(min(max(seen, proved / 5), member.norm), member.norm) if member.norm else 1.0
-        )
+        if len(kept) == len(remaining):
+            return
+        remaining, left = kept, left / 2
+        correct, wrong = shares(study, outputs, remaining, left)
+        own = [o for o in outputs if open_pairs(study, remaining, [o])]
+        certifier = study.certifier(remaining, own, correct, wrong)
+        gather(study, certifier, MOST_LINES)
+        certifier_conclude_open(study, certifier) if len(remaining) > 1 else conclude(study, certifier)
+        outputs = [o for o in own if needs_isolation(certifier.evidence[o])]
+        if not outputs or len(remaining) == 1:
+            return
 
-    def reason_for(self, certifier: Certifier) -> Reason:
-        if certifier.kink:
-            return Reason.KINK
-        if certifier.failed:
-            return Reason.DOMAIN
-        if self.study.spent:
-            return Reason.BUDGET
-        spread = max((e.roundoff_error for e in certifier.evidence.lines), default=math.inf)
-        noisy = certifier.evidence.estimate() <= BORDER * spread
-        return Reason.NOISE if noisy else Reason.BORDER
 
-    def remedied(self, claims: dict[int, FloatArray]) -> tuple[Verdict, float]:
-        """Certify some blocks with other claims, with fresh directions; return the verdict and the bound on their D."""
-        kept = self.study.claimed
-        self.study.engine.claimed = tuple(claims.get(b, g) for b, g in enumerate(kept))
-        try:
-            members = []
-            for b, gradient in claims.items():
-                norm = float(np.linalg.norm(gradient))
-                members.append(Member(b, self.study.states[b].scale, norm or self.study.states[b].norm, zero=norm == 0))
-            share = min(m.scale * m.norm for m in members)
-            members = [Member(m.block, min(m.scale, share / m.norm), m.norm, m.zero) for m in members]
-            certifier = self.study.certifier(members, self.study.settings.alpha)
-            verdict = certifier.run([self.study.states[m.block].tolerance for m in members])
-            upper = max(certifier.evidence.difference(m).upper for m in members)
-        finally:
-            self.study.engine.claimed = kept
-        return verdict, upper
+def open_pairs(study: Study, members: Sequence[Member], outputs: Sequence[int]) -> list[Pair]:
+    """Return the undecided pairs."""
+    every = [study.pairs[o][m.block] for o in outputs for m in members]
+    return [pair for pair in every if pair.verdict is Verdict.INCONCLUSIVE]
+
+
+def wrong_among(study: Study, members: list[Member], outputs: Sequence[int], share: float) -> set[int]:
+    """Return the blocks that are wrong by themselves, or all that can be said of each by lines of its own."""
+    certifiers = {}
+    for m in members:
+        correct, wrong = shares(study, outputs, [m], share)
+        own = [o for o in outputs if study.pairs[o][m.block].verdict is Verdict.INCONCLUSIVE]
+        if own:
+            certifiers[m.block] = study.certifier([m], own, correct, wrong)
+    found: set[int] = set()
+    try:
+        for _ in range(LINES_ALONE):
+            for block, certifier in certifiers.items():
+                if certifier.open and block not in found:
+                    certifier.measure()
+                    study.follow_precision()
+                    know_rounding(study, certifier)
+                    confirm(study, certifier)
+                    if any(e.is_wrong() for e in certifier.evidence.values()):
+                        conclude(study, certifier)
+                        found.add(block)
+                    elif certifier.count >= 2:
+                        study.refine()
+                        if certifier.open and all(certifier.evidence[o].hopeless(MOST_LINES) for o in certifier.open):
+                            study.raise_tolerances(certifier)
+            if found or not any(c.open for c in certifiers.values()):
+                break
+    except BudgetSpent:
+        study.spent = True
+        raise
+    finally:
+        for block, certifier in certifiers.items():
+            if block not in found and (not found or not certifier.open):
+                conclude_quietly(study, certifier)
+    return found
+
+
+def conclude_quietly(study: Study, certifier: Certifier) -> None:
+    """Conclude without a further evaluation where the budget is spent."""
+    try:
+        conclude(study, certifier)
+    except BudgetSpent:
+        study.spent = True
+        certifier_conclude_open(study, certifier)
+
+
+# -- claims of zero ------------------------------------------------------------------------------------------------------
+
+
+def certify_zeros(study: Study, pairs: Sequence[Pair], jointly: float, alone: float) -> None:
+    """Judge claims of zero by lines of their own blocks: CORRECT where the output changes by its rounding only."""
+    by_outputs: dict[tuple[int, ...], list[int]] = {}
+    for p in sorted({pair.block for pair in pairs}):
+        by_outputs.setdefault(tuple(pair.output for pair in pairs if pair.block == p), []).append(p)
+    for outputs, blocks in by_outputs.items():
+        share = 1 / len(by_outputs)
+        members = [Member(p, study.scales[p]) for p in blocks]
+        judge_zeros(study, members, outputs, share * jointly, share * alone)
+
+
+def judge_zeros(study: Study, members: list[Member], outputs: tuple[int, ...], jointly: float, alone: float) -> None:
+    """Look whether the function stands still; where it does not, measure slopes, of halves of the blocks at last."""
+    moving = [o for o in outputs if o not in standing_still(study, members, outputs, jointly / 2)]
+    if moving:
+        certify_group(study, members, moving, jointly / 2, alone)
+
+
+def standing_still(study: Study, members: list[Member], outputs: Sequence[int], share: float) -> set[int]:
+    """Return the outputs that change by their rounding only, a good way off in random directions.
+
+    Sums of probabilities and of normalised numbers are such functions: their derivatives are rounding, too, and obey
+    no law by which they could be compared.
+    """
+    correct, wrong = shares(study, outputs, members, share)
+    scales = [m.scale for m in members]
+    evidence = {
+        o: Evidence([study.pairs[o][m.block] for m in members], scales, study.law, correct, wrong) for o in outputs
+    }
+    still, done = set(outputs), set[int]()
+    for _ in range(STILL_LINES):
+        line = study.line(study.random_direction({m.block: m.scale for m in members}))
+        for o in list(still - done):
+            flat = flat_along(study, line, o, evidence[o].pairs[0].rounding)
+            if flat is None:
+                still.discard(o)
+                continue
+            evidence[o].take(flat)
+            if evidence[o].certified():
+                evidence[o].conclude()
+                done.add(o)
+        if not still - done:
+            break
+    return done
+
+
+def flat_along(study: Study, line: Line, o: int, rounding: float) -> BlockReading | None:
+    """Read a line at a step at which an output changes by its rounding only; None where it moves.
+
+    A cost that jumps is not learnt by, so that it has to stand still a good way off; of signs and of whole numbers zero is
+    the derivative, however near their jumps are.
+    """
+    rows = study.claim.views[o].rows
+    for t in STILL_STEPS[:1] if study.claim.kind == "gradient" else STILL_STEPS:
+        up, down = line.at(t), line.at(-t)
+        if up is None or down is None:
+            return None
+        if max(norm(line.change(side)[line.own_rows[o]]) for side in (t, -t)) <= rounding:
+            spread = UNIT_ROUNDOFF[study.output_precision(o)] * study.sizes[o] / t
+            return BlockReading(norm(up[0][rows] - down[0][rows]) / (2 * t), 0.0, spread, math.inf, spread * t, t)
+    return None
+
+
+def reconsider(study: Study) -> None:
+    """Count claims as zero that are nothing beside what their output does over the parameters' own scale.
+
+    At a minimum a gradient is the rounding of its own terms, and the function itself too small to judge it by: there it
+    is known to the rounding of the values around, which the curvature tells.
+    """
+    found = []
+    for pair in study.every_pair:
+        if pair.verdict is not Verdict.CORRECT and pair.held is None and not pair.zero and study.counts_as_zero(pair):
+            pair.zero = True
+            found.append(pair)
+    if found:
+        study.notes.append(rounding_note([pair_name(study, pair) for pair in found], study.engine.answers.noun))
+        certify_zeros(study, found, AGAIN, AGAIN)
+
+
+def know_rounding(study: Study, certifier: Certifier) -> None:
+    """Judge claims of zero by the rounding of the values around, where these are larger than at the point.
+
+    At a minimum the value itself may be none. The even part of the change on a line is what the curvature does, and
+    grows like t²; the odd part at least like t; as far as they stand out of the noise.
+    """
+    line, reading = certifier.lines[-1]
+    for o, evidence in certifier.evidence.items():
+        h = reading.blocks[o].step
+        if evidence.lost is None and h > 0 and line.at(h) is not None and line.at(-h) is not None:
+            own = line.own_rows[o]
+            up, down = line.change(h)[own], line.change(-h)[own]
+            even, odd = norm(up + down) / 2, norm(up - down) / 2
+            # Noise at a short step would pass for a large change further out.
+            clear = STANDS_OUT * reading.blocks[o].noise
+            even, odd = even / h**2 if even > clear else 0.0, odd / h if odd > clear else 0.0
+            for pair, scale in zip(evidence.pairs, evidence.scales, strict=True):
+                longer = pair.scale / scale
+                pair.rounding = max(pair.rounding, study.rounding(o, max(even * longer**2, odd * longer)))
+
+
+def pair_name(study: Study, pair: Pair) -> str:
+    """Name a pair as the report does."""
+    block = study.problem.blocks[pair.block].name
+    return block if study.claim.kind == "gradient" else f"{study.outputs[pair.output].name} × {block}"

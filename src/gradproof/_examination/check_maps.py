@@ -6,46 +6,41 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from gradproof._evaluation.engine import BudgetSpent
-from gradproof._evaluation.map_engine import MapEngine
-from gradproof._evidence.zero import NEGLIGIBLE
+from gradproof._evaluation.engine import BudgetSpent, Engine
+from gradproof._evidence.zero import ROUNDED
+from gradproof._examination.certification import ALONE, JOINTLY, certify_groups, certify_zeros
+from gradproof._examination.conclusion import assemble
 from gradproof._examination.dot_test import dot_test
 from gradproof._examination.map_columns import EVALUATIONS, Columns
-from gradproof._examination.map_examination import MapExamination, NonFiniteClaim
 from gradproof._examination.map_faults import FaultFinder
 from gradproof._examination.map_groups import ColumnGroups
-from gradproof._examination.map_hypotheses import certified, explain_whole
-from gradproof._examination.map_report import map_report, report_non_finite
+from gradproof._examination.map_hypotheses import MapClaim, certified, explain_whole
+from gradproof._examination.map_report import report_non_finite
 from gradproof._examination.map_tests import (
     Tested,
     asymmetry_of_matrix,
     asymmetry_of_product,
     find_non_finite,
     linearity_of,
+    non_finite_of_ones,
 )
-from gradproof._problem.claims import (
-    EXPLICIT_SIZE,
-    FEW,
-    Called,
-    Claim,
-    JvpClaim,
-    MatrixClaim,
-    Structure,
-    VjpClaim,
-    lowest_precision,
-    written_out,
-)
+from gradproof._examination.maps import MapStudy
+from gradproof._examination.study import NonFiniteClaim
+from gradproof._problem.answers import NamedOutputs
+from gradproof._problem.called import Called
+from gradproof._problem.claims import EXPLICIT_SIZE, FEW, JvpClaim, MatrixClaim, VjpClaim, lowest_precision, written_out
 from gradproof._problem.jacobians import is_operator, read_jacobian, wrong_shape
 from gradproof._problem.outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem.problem import Problem
+from gradproof._problem.structure import Structure
 from gradproof._words.errors import UsageError
-from gradproof._words.events import Evaluated, Observer, Settled
+from gradproof._words.events import Evaluated, Observer, Phase, Settled
 from gradproof._words.precision import UNIT_ROUNDOFF
-from gradproof._words.results import Cause, Diagnosis, Reason, Report, Verdict
+from gradproof._words.results import Cause, CoordinateResult, Diagnosis, Reason, Report, Verdict
 from gradproof._words.settings import DEFAULT_CONFIDENCE, EXHAUSTIVE_EVALUATIONS, Convention, Settings
 from gradproof._words.vectors import norm
 from gradproof.adapters._containers import flatten
@@ -139,9 +134,10 @@ class MapCheck:
         restore = self.restore
         problem = Problem(lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude)
         lone = "point" if task.symmetric else LONE_OUTPUT
-        self.engine = MapEngine(problem, budget=task.settings.allowance, lone=lone)
-        self.phase: Literal["lines", "coordinates", "search", "diagnosis"] = "lines"
-        self.engine.on_evaluated = self.on_evaluated
+        self.phase: Phase = "lines"
+        self.engine = Engine(
+            problem, NamedOutputs(lone), budget=task.settings.allowance, on_evaluated=self.on_evaluated
+        )
         self.engine.evaluate_point()
         self.structure = Structure(task.point, [block.name for block in problem.blocks])
         self.notes: list[str] = []
@@ -173,50 +169,77 @@ class MapCheck:
         where = find_non_finite(claim, self.engine, self.structure)
         if where:
             return self.finished(self.non_finite(where))
-        claim = self.tested(claim)
+        asked, claim = claim, self.tested(claim)
+        if not self.tests.finite and isinstance(asked, VjpClaim):
+            where = non_finite_of_ones(asked, self.engine, self.structure)
+            if where:
+                return self.finished(self.non_finite(where))
         if self.random():
             return self.finished(self.undecided(claim))
         if single is not None and not self.diagnoses and not self.tests.unsteady:
             return self.joined(single(), claim)
-        sparse = isinstance(claim, MatrixClaim) and claim.sparse
         try:
-            examination = MapExamination(self.engine, claim, self.task.settings)
-            if self.task.settings.strategy != "coordinates" or sparse:
-                examination.run()  # lines alone see what a pattern lacks
+            study = MapStudy(self.engine, claim, self.task.settings)
+            self.certify(study)
         except NonFiniteClaim as pair:
             return self.finished(self.non_finite(f"a product of {pair} has NaN or infinite entries"))
-        examination.excuse(self.tests.hidden)
-        finder = FaultFinder(examination)
-        if not self.explained_as_a_whole(examination):
-            self.columns(examination, finder)
-            masked = isinstance(claim, MatrixClaim) and not self.tests.unsteady
-            if masked or _any_wrong(examination):
+        self.judge_tests(study)
+        study.excuse(self.tests.hidden)
+        finder = FaultFinder(study)
+        if not self.explained_as_a_whole(study):
+            self.columns(study, finder)
+            masked = isinstance(study.claim, MatrixClaim) and not self.tests.unsteady
+            if masked or study.faulty:
                 self.phase = "search"
                 finder.run()
         finder.tidy()
-        self.conclude_unsteady(examination, finder)
+        self.conclude_unsteady(study, finder)
         if self.operator is not None:
             self.test_operator()
         if self.task.symmetric:
-            self.symmetry(examination)
-        self.notes += [*examination.notes, *claim.notes, *finder.found.notes]
+            self.symmetry(study)
+        self.notes += [*claim.notes, *finder.found.notes]
         if self.is_complex:
             names = {"torch": "g = ∂/∂Re + i ∂/∂Im", "jax": "g = ∂/∂Re − i ∂/∂Im"}
             self.notes.append(
                 f"Complex numbers are pairs of reals (last index 0: real part, 1: imaginary part), in the convention of {self.task.convention}: {names[self.task.convention]}."
             )
-        report = map_report(
-            examination,
-            verb=self.task.verb,
-            strategy=self.task.settings.strategy,
-            entries=finder.found.entries,
-            diagnoses=[*self.diagnoses, *finder.found.diagnoses],
-            notes=self.notes,
-            wrong=self.wrong,
-        )
-        return self.finished(report)
+        return self.finished(self.report(study, finder.found.entries, finder.found.diagnoses))
 
-    def joined(self, single: Report, claim: Claim) -> Report:
+    def certify(self, study: MapStudy) -> None:
+        """Certify by lines; where every column is to be measured, claims of zero only, of which no column tells."""
+        claim = study.claim
+        # Lines alone see what a pattern lacks; and what counts as zero at a minimum, where the values are none.
+        sparse = isinstance(claim, MatrixClaim) and claim.sparse
+        small = any(pair.norm * pair.scale > study.sizes[pair.output] for pair in study.every_pair)
+        # And whether a product is linear is judged by the tolerance that they come to.
+        if self.task.settings.strategy != "coordinates" or sparse or small or self.tests.diagnoses:
+            study.certify()
+            return
+        try:
+            certify_zeros(study, [pair for pair in study.every_pair if pair.zero], JOINTLY, ALONE)
+        except BudgetSpent:
+            study.spent = True
+
+    def judge_tests(self, study: MapStudy) -> None:
+        """Judge linearity by the tolerance that the values allow: what rounding there costs, it may cost the claim."""
+        before = self.tests.diagnoses
+        self.tests = self.tests.judged_by(max(pair.tolerance for pair in study.every_pair))
+        self.diagnoses = [d for d in self.diagnoses if d in self.tests.diagnoses or d not in before]
+        self.wrong = bool(self.tests.diagnoses)
+
+    def report(self, study: MapStudy, entries: Sequence[CoordinateResult], diagnoses: Sequence[Diagnosis]) -> Report:
+        """Return the report."""
+        return assemble(
+            study,
+            diagnoses=[*self.diagnoses, *diagnoses],
+            notes=self.notes,
+            coordinates=sorted(entries, key=lambda entry: -abs(entry.claimed - entry.numerical)),
+            wrong=self.wrong,
+            verb=self.task.verb,
+        )
+
+    def joined(self, single: Report, claim: MapClaim) -> Report:
         """Return the report on single coordinates, with what the tests before it took and noted."""
         return replace(
             single,
@@ -233,7 +256,7 @@ class MapCheck:
 
     # -- the claim ---------------------------------------------------------------------------------------------------
 
-    def claim(self, *, conjugate: bool, fresh: int = 0) -> Claim:
+    def claim(self, *, conjugate: bool, fresh: int = 0) -> MapClaim:
         """Make the claim of the task; `fresh` cotangents and tangents for the claim that replaces it."""
         task, outputs, structure = self.task, self.engine.outputs, self.structure
         seed = task.settings.seed + fresh
@@ -313,17 +336,16 @@ class MapCheck:
                 for d in report.diagnoses
             ]
 
-    def tested(self, claim: Claim) -> Claim:
+    def tested(self, claim: MapClaim) -> MapClaim:
         """Test a product's linearity once, and write small claims out as matrices."""
         if isinstance(claim, MatrixClaim):
             return claim
-        assert isinstance(claim, (VjpClaim, JvpClaim))  # noqa: S101  # there is no other
         self.tests = linearity_of(claim, self.task.settings.tolerance, self.least(claim))
         self.diagnoses += self.tests.diagnoses
         self.wrong = self.wrong or bool(self.tests.diagnoses)
         if self.task.settings.strategy == "certificate":
             # In low precision a dozen cotangents are needed anyway, and whole rows tell noise from mistakes better.
-            low = lowest_precision(claim.outputs, claim.structure) != "float64"
+            low = self.tests.precision != "float64"
             return written_out(claim, most=EXPLICIT_SIZE if low else FEW) or claim
         forced = self.task.settings.strategy == "coordinates"
         few_columns = EXHAUSTIVE_EVALUATIONS // EVALUATIONS
@@ -334,7 +356,7 @@ class MapCheck:
         roundoff = UNIT_ROUNDOFF[lowest_precision(claim.outputs, claim.structure)]
         scale = max(float(np.sqrt(np.mean(v**2))) for v in self.engine.problem.values) or 1.0
         per_unit = 1.0 if isinstance(claim, JvpClaim) else scale  # tangents come in the parameters' scales already
-        return float(roundoff**NEGLIGIBLE * norm(self.engine.base) / per_unit)
+        return float(ROUNDED * roundoff * norm(self.engine.base) / per_unit)
 
     def random(self) -> bool:
         """Say whether the function itself differs from call to call, as its claim does: then nothing can be compared."""
@@ -355,21 +377,13 @@ class MapCheck:
         self.wrong = False
         return True
 
-    def undecided(self, claim: Claim) -> Report:
+    def undecided(self, claim: MapClaim) -> Report:
         """Report that nothing could be said."""
-        examination = MapExamination(self.engine, claim, self.task.settings)
-        for row in examination.pairs:
-            for pair in row:
-                pair.verdict, pair.reason = Verdict.INCONCLUSIVE, Reason.RANDOM
-        return map_report(
-            examination,
-            verb=self.task.verb,
-            strategy=self.task.settings.strategy,
-            entries=(),
-            diagnoses=self.diagnoses,
-            notes=[*self.notes, *claim.notes],
-            wrong=False,
-        )
+        study = MapStudy(self.engine, claim, self.task.settings)
+        for pair in study.every_pair:
+            pair.held = Reason.RANDOM
+        self.notes += claim.notes
+        return self.report(study, (), ())
 
     def non_finite(self, where: str) -> Report:
         s, engine = self.task.settings, self.engine
@@ -382,9 +396,9 @@ class MapCheck:
 
     # -- after the lines ---------------------------------------------------------------------------------------------
 
-    def columns(self, examination: MapExamination, finder: FaultFinder) -> None:
+    def columns(self, study: MapStudy, finder: FaultFinder) -> None:
         """Measure every column, or every entry of a pattern, where that is asked for, or cheap."""
-        claim = examination.claim
+        claim = study.claim
         if not isinstance(claim, MatrixClaim):
             return
         every = self.task.settings.strategy == "coordinates"
@@ -392,55 +406,64 @@ class MapCheck:
             return  # single entries of a claim that differs from call to call are known less well than their norm
         left = self.engine.budget - self.engine.evaluations - SPARE
         # Where no random line could be evaluated single columns may be, on one side.
-        at_edge = any(pair.reason is Reason.DOMAIN for row in examination.pairs for pair in row)
+        at_edge = any(pair.reason is Reason.DOMAIN for pair in study.every_pair)
         self.phase = "coordinates"
         if claim.sparse:
-            if not _any_wrong(examination):
+            if not study.faulty:
                 most = int(left if every else min(EXHAUSTIVE_EVALUATIONS, left)) // EVALUATIONS
-                ColumnGroups(examination, finder, most).run()
+                ColumnGroups(study, finder, most).run()
         elif every or EVALUATIONS * self.structure.size <= (left if at_edge else min(EXHAUSTIVE_EVALUATIONS, left)):
-            if every and examination.base_is_small:
-                examination.reconsider()
-            Columns(examination, finder).run(conclude=every)
+            Columns(study, finder).run(conclude=every)
+            if every:
+                self.certify_what_noise_left_open(study)
 
-    def conclude_unsteady(self, examination: MapExamination, finder: FaultFinder) -> None:
+    def certify_what_noise_left_open(self, study: MapStudy) -> None:
+        """Ask random lines about pairs whose single columns drown in noise: a line moves all of them at once."""
+        open_ = [pair.block for pair in study.open if pair.reason in {Reason.NOISE, Reason.BORDER} and not pair.zero]
+        if open_ and not study.spent:
+            try:
+                certify_groups(study, open_, JOINTLY, ALONE)
+            except BudgetSpent:
+                study.spent = True
+
+    def conclude_unsteady(self, study: MapStudy, finder: FaultFinder) -> None:
         """Say by how much the claim differs from call to call, and what that leaves open."""
         if not self.tests.unsteady:
             return
-        excused = examination.excuse(self.tests.hidden)
+        excused = study.excuse(self.tests.hidden)
         finder.found.entries = [entry for entry in finder.found.entries if entry.block not in excused]
         finder.found.diagnoses = [d for d in finder.found.diagnoses if d.block not in excused]
-        open_ = [pair for row in examination.pairs for pair in row if pair.reason is Reason.CLAIM]
+        open_ = [pair for pair in study.every_pair if pair.reason is Reason.CLAIM]
         if open_:
             self.diagnoses.append(self.tests.diagnosis(max(pair.difference.upper for pair in open_)))
         else:
             self.notes.append(self.tests.seen())
 
-    def explained_as_a_whole(self, examination: MapExamination) -> bool:
+    def explained_as_a_whole(self, study: MapStudy) -> bool:
         """Say whether a wrong claim needs no search: it is not linear, or one remedy mends it all."""
         if any(d.cause in {Cause.NOT_LINEAR, Cause.NON_DETERMINISTIC_CLAIM} for d in self.diagnoses):
             return True
-        if not _any_wrong(examination):
+        if not study.faulty:
             return False
         self.phase = "diagnosis"
         try:
             # A claim that is diagonal in complex numbers looks transposed, too, in the other convention.
-            whole = self.other_convention(examination) or explain_whole(examination, self.fresh_claim)
+            whole = self.other_convention(study) or explain_whole(study, self.fresh_claim)
         except BudgetSpent:
             return False
         self.diagnoses += whole
         return bool(whole)
 
-    def fresh_claim(self) -> Claim:
+    def fresh_claim(self) -> MapClaim:
         """Return the claim with cotangents or tangents of its own, for what replaces it."""
         return self.claim(conjugate=self.task.convention == "jax", fresh=1)
 
-    def other_convention(self, examination: MapExamination) -> list[Diagnosis]:
+    def other_convention(self, study: MapStudy) -> list[Diagnosis]:
         """Try the other convention for complex numbers."""
         if not self.is_complex or self.task.verb not in {"check_vjp", "check_jacobian"}:
             return []
         other = "torch" if self.task.convention == "jax" else "jax"
-        to = certified(examination, self.claim(conjugate=other == "jax", fresh=1))
+        to = certified(study, self.claim(conjugate=other == "jax", fresh=1))
         if to is None:
             return []
         return [
@@ -454,22 +477,22 @@ class MapCheck:
             )
         ]
 
-    def symmetry(self, examination: MapExamination) -> None:
+    def symmetry(self, study: MapStudy) -> None:
         """Measure by how much a Hessian differs from its transpose."""
-        claim, engine = examination.claim, self.engine
+        claim, engine = study.claim, self.engine
         same = [(b.name, b.shape) for b in engine.outputs.blocks] == [(b.name, b.shape) for b in engine.problem.blocks]
         if not same or self.is_complex:
             return
-        tolerance = max(pair.tolerance for row in examination.pairs for pair in row)
+        tolerance = max(pair.tolerance for pair in study.every_pair)
         if isinstance(claim, MatrixClaim):
             size, where = asymmetry_of_matrix(claim, engine.outputs)
             limit = tolerance
         else:
-            size, where = asymmetry_of_product(claim, engine, self.task.settings.seed, examination.plain_scales)
+            size, where = asymmetry_of_product(claim, engine, self.task.settings.seed, study.scales)
             limit = 10 * tolerance
         if size <= limit:
             return
-        agrees = all(pair.verdict is Verdict.CORRECT for row in examination.pairs for pair in row)
+        agrees = study.verdict is Verdict.CORRECT
         why = (
             " It agrees with the gradient's own Jacobian: then the gradient is not that of any cost." if agrees else ""
         )
@@ -484,7 +507,3 @@ class MapCheck:
                 remedy="make what fills one triangle fill the other, too",
             )
         )
-
-
-def _any_wrong(examination: MapExamination) -> bool:
-    return any(pair.verdict is Verdict.WRONG for row in examination.pairs for pair in row)

@@ -1,15 +1,20 @@
-"""The last phase: from what is known to the verdict, the causes on the cost's side and the report."""
+"""The last phase: from what is known to the causes on the function's side, and to the report."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
+from gradproof._evaluation.engine import Engine
+from gradproof._evidence.evidence import Pair
+from gradproof._examination.certification import pair_name
 from gradproof._examination.explanation import Explanation
 from gradproof._examination.study import Study
 from gradproof._numerics.statistics import difference_from_above, difference_from_below, student_quantile
+from gradproof._problem.problem import Problem, position
 from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.results import (
     BlockResult,
@@ -22,307 +27,335 @@ from gradproof._words.results import (
     Report,
     Verdict,
 )
-from gradproof._words.settings import DEFAULT_TOLERANCES
+from gradproof._words.settings import DEFAULT_TOLERANCES, Settings
+from gradproof._words.vectors import FloatArray
 
-SHOWN_COORDINATES: Final = 100
+SHOWN: Final = 100
+"""Coordinates that a report lists."""
 
 
-class Conclusion:
-    """Concludes.
+# -- what holds of any function ------------------------------------------------------------------------------------------
+
+
+def assemble(
+    study: Study,
+    *,
+    diagnoses: Sequence[Diagnosis] = (),
+    notes: Sequence[str] = (),
+    coordinates: Sequence[CoordinateResult] = (),
+    wrong: bool = False,
+    verb: str = "",
+) -> Report:
+    """Assemble the report of a study.
 
     Parameters
     ----------
     study
-        What is known so far; the phase adds to it.
+        After its phases.
+    diagnoses, notes, coordinates
+        Beside what is said here of the function itself.
+    wrong
+        Something other than a pair is wrong: a product that is not linear, a matrix that is not symmetric.
+    verb
+        Of a function with many outputs; "" for a cost.
     """
+    verdict = Verdict.WRONG if wrong else study.verdict
+    pairs = study.every_pair
+    reasons = [pair.reason for pair in pairs if pair.reason is not None]
+    difference = overall(pairs)
+    certificate = certificate_of(study, difference)
+    told = [*diagnoses, *(function_side(study, reasons) if verdict is Verdict.INCONCLUSIVE or not verb else ())]
+    said = [*study.notes, *notes, *notes_on_lines(study, certificate, verdict, reasons)]
+    largest = max(pairs, key=lambda pair: pair.tolerance)
+    return Report(
+        verdict=verdict,
+        difference=difference,
+        blocks=tuple(block_result(study, pair) for pair in pairs),
+        tolerance=largest.tolerance,
+        tolerance_reason=tolerance_reason(study, largest),
+        confidence=study.settings.confidence,
+        strategy=study.settings.strategy,
+        seed=study.settings.seed,
+        budget=study.settings.stated_budget,
+        evaluations=study.engine.evaluations,
+        cost=float(np.linalg.norm(study.base)) if verb else float(study.base[0]),
+        noise=study.noise,
+        coordinates=tuple(coordinates[:SHOWN]),
+        diagnoses=tuple(told),
+        certificate=certificate,
+        reason=reasons[0] if verdict is Verdict.INCONCLUSIVE and reasons else None,
+        notes=tuple(dict.fromkeys(said)),
+        skipped=study.problem.skipped,
+        verb=verb or "check_gradient",
+    )
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
 
-    def settle(self) -> None:
-        """Give every block a verdict, and the causes on the cost's side a name."""
-        for state in self.study.states:
-            if state.verdict is None:
-                state.verdict = Verdict.INCONCLUSIVE
-                state.reason = state.reason or (Reason.BUDGET if self.study.spent else Reason.NOISE)
-        tolerance = max((state.tolerance for state in self.study.states), default=0.0)
-        if self.study.claim_unsteady > tolerance:
-            self.settle_unsteady_claim()
-        elif self.study.claim_unsteady > 0:
-            self.study.notes.append(
-                f"Two calls of the claimed gradient differ by {self.study.claim_unsteady:.1e} (relatively, in {self.study.unsteady_block}): below the tolerance."
+def overall(pairs: Sequence[Pair]) -> Difference:
+    """Combine the pairs: bounds and estimates of residuals, and norms, add up in squares.
+
+    Pairs that are zero on both sides take no part: of them nothing but that is known.
+    """
+    counted = [p for p in pairs if not (p.zero and p.verdict is Verdict.CORRECT)]
+    if not counted:
+        return Difference(estimate=0.0, lower=0.0, upper=0.0)
+    if len(counted) == 1:
+        return counted[0].difference
+    claimed, low, high = (math.hypot(*(getattr(p, size) for p in counted)) for size in ("norm", "low", "high"))
+    upper = difference_from_above(math.hypot(*(p.upper for p in counted)), low)
+    lower = min(difference_from_below(math.hypot(*(p.lower for p in counted)), high), upper)
+    known = [p for p in counted if math.isfinite(p.estimate)]
+    if not known:
+        return Difference(estimate=math.nan, lower=lower, upper=upper)
+    residual = math.hypot(*(p.estimate for p in known))
+    numerical = math.hypot(*(p.numerical for p in counted))
+    total = claimed + numerical
+    middle = residual / total if total > 0 else 0.0
+    return Difference(estimate=min(max(middle, lower), upper), lower=lower, upper=upper)
+
+
+def block_result(study: Study, pair: Pair) -> BlockResult:
+    """Return a pair as a block of the report."""
+    output, block = study.outputs[pair.output], study.problem.blocks[pair.block]
+    verdict = pair.verdict
+    idle = pair.not_exercised
+    if study.exhaustive is None and verdict is Verdict.CORRECT:
+        if study.claim.kind == "gradient":
+            idle = int(np.count_nonzero(study.claimed[pair.block] == 0))
+        elif pair.zero:
+            idle = output.size * block.size
+    return BlockResult(
+        name=pair_name(study, pair),
+        shape=(*output.shape, *block.shape),
+        dtype=max(output.dtype, block.dtype, key=lambda kind: UNIT_ROUNDOFF[kind]) if output.shape else block.dtype,
+        verdict=verdict,
+        difference=pair.difference,
+        resolution=pair.resolution,
+        noise_floor=pair.noise_floor,
+        tolerance=pair.tolerance,
+        not_exercised=idle,
+        wrong_coordinates=pair.wrong_entries,
+        reason=pair.reason,
+        zero=bool(pair.zero and verdict is Verdict.CORRECT),
+    )
+
+
+def certificate_of(study: Study, difference: Difference) -> Certificate | None:
+    """Summarise the random lines."""
+    used = [c for c in study.certifiers if c.count]
+    if not used:
+        return None
+    return Certificate(
+        lines=sum(c.count for c in used),
+        remeasured=sum(c.remeasured for c in used),
+        confidence=study.settings.confidence,
+        upper=difference.upper,
+        lower=difference.lower,
+        noise=study.noise,
+        evaluations=sum(c.evaluations for c in used),
+    )
+
+
+def tolerance_reason(study: Study, pair: Pair) -> str:
+    """Say where the tolerance comes from."""
+    if study.settings.tolerance is not None:
+        return "as given"
+    default = study.first_tolerance(pair.output, pair.block)
+    if pair.tolerance > default:
+        of = study.engine.answers.noun
+        return f"raised from the default {default:g} to what the noise of the {of} ({study.noise:.1e}) can resolve"
+    kinds = [
+        study.output_precision(pair.output),
+        study.outputs[pair.output].dtype,
+        study.problem.blocks[pair.block].dtype,
+    ]
+    return f"the default for {max(kinds, key=lambda kind: UNIT_ROUNDOFF[kind])}"
+
+
+def function_side(study: Study, reasons: Sequence[Reason]) -> list[Diagnosis]:
+    """Name what the function does that stands in the way: randomness, noise, kinks."""
+    noun, noise, found = study.engine.answers.noun, study.noise, list[Diagnosis]()
+    if any(pool.repetition for pool in study.reader.pools):
+        found.append(
+            Diagnosis(
+                cause=Cause.NON_DETERMINISTIC_COST,
+                block="",
+                coefficient=noise,
+                sentence=f"Two calls of the {noun} at the same point differ (noise of about {noise:.1e}): it is random.",
+                remedy=f"fix the seed inside the {noun}, or switch off dropout and other random layers",
             )
-        self.explain_cost_side()
-
-    def settle_unsteady_claim(self) -> None:
-        """A claim that gives two answers is wrong at least once, unless the cost itself is random."""
-        random_cost = bool(self.study.pool.repetition)
-        sentence = (
-            f"Two calls of the claimed gradient's function at the same point differ by {self.study.claim_unsteady:.1e} "
-            f"(relative difference in {self.study.unsteady_block})."
         )
-        self.study.diagnoses.insert(
-            0,
+    elif Reason.NOISE in reasons:
+        found.append(
+            Diagnosis(
+                cause=Cause.NOISE,
+                block="",
+                coefficient=noise,
+                sentence=f"The {noun} is known only to about {noise:.1e}: that hides errors of the size of the tolerance.",
+                remedy=f"compute the {noun} in double precision, tighten its solver's tolerance, or give a larger tolerance=",
+            )
+        )
+    if Reason.KINK in reasons:
+        no = "gradient" if noun == "cost" else "derivative"
+        found.append(
+            Diagnosis(
+                cause=Cause.KINK,
+                block="",
+                sentence=f"The {noun} has a kink at this point: its slope jumps, so that no {no} is defined there.",
+                remedy="check at a nearby point, for instance point + 0.01 * rng.standard_normal(shape)",
+            )
+        )
+    return found
+
+
+def notes_on_lines(
+    study: Study, certificate: Certificate | None, verdict: Verdict, reasons: Sequence[Reason]
+) -> list[str]:
+    """Say what happened on the way."""
+    notes = []
+    if certificate is not None and certificate.remeasured:
+        notes.append(
+            f"{certificate.remeasured} of {certificate.lines} lines did not look smooth and were measured again at shorter steps along the same direction."
+        )
+    blocks = [] if study.exhaustive is None else study.exhaustive.blocks
+    one_sided = sum(int(np.count_nonzero(measured.side)) for measured in blocks)
+    if one_sided:
+        notes.append(
+            f"{one_sided} of {study.problem.size} coordinates were measured on one side, where the cost can be evaluated."
+        )
+    if study.engine.last_error and verdict is not Verdict.WRONG and (not one_sided or Reason.DOMAIN in reasons):
+        then = "no step was found that works" if Reason.DOMAIN in reasons else "shorter steps were used there"
+        notes.append(
+            f"The {study.engine.answers.noun} failed at a displaced point ({study.engine.last_error}); {then}."
+        )
+    zeros = [pair for pair in study.every_pair if pair.zero and pair.verdict is Verdict.CORRECT]
+    if zeros and len(zeros) == len(study.every_pair):
+        notes.append(
+            f"Everything here is zero: over the parameters' own scale the {study.engine.answers.noun} changes by its rounding only. Nothing was exercised."
+        )
+    return notes
+
+
+# -- a cost ------------------------------------------------------------------------------------------------------------
+
+
+def cost_report(study: Study, explanation: Explanation | None, unsteady: float, unsteady_block: str) -> Report:
+    """Report on a claimed gradient.
+
+    Parameters
+    ----------
+    study, explanation
+        What was found.
+    unsteady, unsteady_block
+        By how much two calls of the claimed gradient's function differ, relatively, and where.
+    """
+    diagnoses: list[Diagnosis] = list(explanation.diagnoses) if explanation is not None else []
+    notes = list(explanation.notes) if explanation is not None else []
+    wrong = False
+    if unsteady > max(pair.tolerance for pair in study.every_pair):
+        random_cost = bool(study.pool.repetition)
+        diagnoses.append(
             Diagnosis(
                 cause=Cause.NON_DETERMINISTIC_CLAIM,
-                block=self.study.unsteady_block,
-                sentence=sentence,
+                block=unsteady_block,
+                sentence=f"Two calls of the claimed gradient's function at the same point differ by {unsteady:.1e} "
+                f"(relative difference in {unsteady_block}).",
                 remedy="fix the random seed inside the function, or reset what it accumulates between calls",
-            ),
+            )
         )
-        for block, state in zip(self.study.problem.blocks, self.study.states, strict=True):
-            if block.name == self.study.unsteady_block and state.verdict is Verdict.CORRECT:
-                state.verdict = Verdict.INCONCLUSIVE if random_cost else Verdict.WRONG
-                state.reason = Reason.CLAIM if random_cost else None
+        # A claim that gives two answers is wrong at least once, unless the cost itself is random.
+        for pair in study.every_pair:
+            if study.problem.blocks[pair.block].name == unsteady_block and pair.verdict is Verdict.CORRECT:
+                if random_cost:
+                    pair.held = Reason.CLAIM
+                else:
+                    pair.find_wrong("two calls of the claim")
+    elif unsteady > 0:
+        notes.append(
+            f"Two calls of the claimed gradient differ by {unsteady:.1e} (relatively, in {unsteady_block}): below the tolerance."
+        )
+    return assemble(study, diagnoses=diagnoses, notes=notes, coordinates=coordinate_results(study), wrong=wrong)
 
-    def explain_cost_side(self) -> None:
-        """Name what the cost does that stands in the way: randomness, noise, kinks."""
-        undecided = [s for s in self.study.states if s.verdict is Verdict.INCONCLUSIVE]
-        noise = self.study.noise
-        if self.study.pool.repetition:
-            self.study.diagnoses.append(
+
+def coordinate_results(study: Study) -> tuple[CoordinateResult, ...]:
+    """List the faulty coordinates worst first, then those judged at a kink."""
+    if study.exhaustive is None:
+        return ()
+    rows = []
+    _, degrees = study.pool.level(0.0)
+    t = student_quantile(degrees, 2e-3)
+    for b, (block, measured) in enumerate(zip(study.problem.blocks, study.exhaustive.blocks, strict=True)):
+        for j in sorted({*np.flatnonzero(measured.wrong).tolist(), *measured.kinks}):
+            claimed = float(study.claimed[b][j])
+            numerical = claimed + float(measured.discrepancy[j])
+            index = tuple(int(i) for i in np.unravel_index(j, block.shape)) if block.shape else ()
+            result = CoordinateResult(
+                block=block.name,
+                index=index,
+                claimed=claimed,
+                numerical=numerical,
+                error_bar=float(measured.truncation[j]) + t * float(measured.spread[j]),
+                kink=measured.kinks.get(j),
+            )
+            size = abs(claimed) + abs(numerical)
+            relative = abs(float(measured.discrepancy[j])) / size if size > 0 else 0.0
+            rows.append((not measured.wrong[j], -relative * size, -relative, result))
+    rows.sort(key=lambda row: row[:3])
+    return tuple(row[3] for row in rows)
+
+
+def non_finite_claim(problem: Problem, claimed: Sequence[FloatArray]) -> list[Diagnosis]:
+    """Locate NaN and infinities in a claim: WRONG, and no evaluation is needed to say so."""
+    found = []
+    for block, gradient in zip(problem.blocks, claimed, strict=True):
+        bad = np.flatnonzero(~np.isfinite(gradient))
+        if bad.size:
+            where = position(int(bad[0]), block.shape)
+            more = f" and {bad.size - 1} more" if bad.size > 1 else ""
+            found.append(
                 Diagnosis(
-                    cause=Cause.NON_DETERMINISTIC_COST,
-                    block="",
-                    coefficient=noise,
-                    sentence=f"Two calls of the cost at the same point differ (noise of about {noise:.1e}): it is random.",
-                    remedy="fix the seed inside the cost, or switch off dropout and other random layers",
+                    cause=Cause.NON_FINITE,
+                    block=block.name,
+                    where=f"{where}{more}",
+                    sentence=f"The claimed gradient of {block.name} is {gradient[bad[0]]} at {where}{more}.",
+                    remedy=f"find the division, logarithm or overflow that makes {block.name}{where if block.shape else ''} not finite",
                 )
             )
-        elif any(s.reason is Reason.NOISE for s in undecided):
-            self.study.diagnoses.append(
-                Diagnosis(
-                    cause=Cause.NOISE,
-                    block="",
-                    coefficient=noise,
-                    sentence=f"The cost is known only to about {noise:.1e}: that hides errors of the size of the tolerance.",
-                    remedy="compute the cost in double precision, tighten its solver's tolerance, or give a larger tolerance=",
-                )
-            )
-        if any(s.reason is Reason.KINK for s in undecided):
-            self.study.diagnoses.append(
-                Diagnosis(
-                    cause=Cause.KINK,
-                    block="",
-                    sentence="The cost has a kink at this point: its slope jumps, so that no gradient is defined there.",
-                    remedy="check at a nearby point, for instance point + 0.01 * rng.standard_normal(shape)",
-                )
-            )
+    return found
 
-    def overall_verdict(self) -> Verdict:
-        verdicts = {state.verdict for state in self.study.states}
-        if Verdict.WRONG in verdicts:
-            return Verdict.WRONG
-        return Verdict.INCONCLUSIVE if Verdict.INCONCLUSIVE in verdicts else Verdict.CORRECT
 
-    def overall_difference(self) -> Difference:
-        """Combine the blocks: residuals and norms add up in squares."""
-        claimed = math.hypot(*(s.norm for s in self.study.states))
-        residual = [
-            s.residual if math.isfinite(s.residual) else _residual(s.difference.estimate, s.norm)
-            for s in self.study.states
-        ]
-        numerical = [
-            s.numerical_norm
-            if math.isfinite(s.numerical_norm)
-            else max(s.norm - r, 0.0)
-            if r > 0.5 * s.norm
-            else s.norm
-            for s, r in zip(self.study.states, residual, strict=True)
-        ]
-        total = claimed + math.hypot(*numerical)
-        estimate = min(math.hypot(*residual) / total, 1.0) if total > 0 else 0.0
-        if all(math.isnan(s.difference.estimate) for s in self.study.states):
-            estimate = math.nan  # nothing could be measured
-        uppers = [_residual(s.difference.upper, s.norm) for s in self.study.states]
-        lowers = [_residual_below(s.difference.lower, s.norm) for s in self.study.states]
-        upper = (
-            difference_from_above(math.hypot(*uppers), claimed)
-            if claimed > 0
-            else max((s.difference.upper for s in self.study.states), default=0.0)
-        )
-        lower = (
-            difference_from_below(math.hypot(*lowers), claimed)
-            if claimed > 0
-            else max((s.difference.lower for s in self.study.states), default=0.0)
-        )
-        if math.isnan(estimate):
-            return Difference(estimate=estimate, lower=lower, upper=upper)
-        return Difference(estimate=estimate, lower=min(lower, estimate), upper=max(upper, estimate))
-
-    def tolerance_reason(self) -> str:
-        """Say where the tolerance comes from."""
-        if self.study.settings.tolerance is not None:
-            return "as given"
-        largest = max((s.tolerance for s in self.study.states), default=DEFAULT_TOLERANCES["float64"])
-        precision = self.study.engine.precision
-        default = max(
-            [DEFAULT_TOLERANCES[precision], *(DEFAULT_TOLERANCES[b.dtype] for b in self.study.problem.blocks)]
-        )
-        if largest > default:
-            noise = self.study.noise
-            return f"raised from the default {default:g} to what the noise of the cost ({noise:.1e}) can resolve"
-        lowest = max([precision, *(b.dtype for b in self.study.problem.blocks)], key=lambda kind: UNIT_ROUNDOFF[kind])
-        return f"the default for {lowest}"
-
-    def certificate(self) -> Certificate | None:
-        """Summarise the random lines."""
-        used = [c for c in self.study.certifiers if c.evidence.lines]
-        if not used:
-            return None
-        difference = self.overall_difference()
-        noise = self.study.noise
-        return Certificate(
-            lines=sum(len(c.evidence.lines) for c in used),
-            remeasured=sum(c.remeasured for c in used),
-            confidence=self.study.settings.confidence,
-            upper=difference.upper,
-            lower=difference.lower,
-            noise=noise,
-            evaluations=sum(e.evaluations for c in used for e in c.evidence.lines),
-        )
-
-    def report(self, explanation: Explanation | None) -> Report:
-        """Assemble the report."""
-        verdict = self.overall_verdict()
-        noise = self.study.noise
-        reasons = [s.reason for s in self.study.states if s.verdict is Verdict.INCONCLUSIVE and s.reason is not None]
-        diagnoses = (
-            tuple(self.study.diagnoses) if explanation is None else (*explanation.diagnoses, *self.study.diagnoses)
-        )
-        notes = (*self.study.notes, *(explanation.notes if explanation is not None else ()))
-        certificate = self.certificate()
-        if certificate is not None and certificate.remeasured:
-            notes = (
-                *notes,
-                f"{certificate.remeasured} of {certificate.lines} lines were measured again at shorter steps along the same direction: at the first one a kink was crossed, or the cost bends more than along the other lines.",
-            )
-        one_sided = self.one_sided()
-        if one_sided:
-            notes = (
-                *notes,
-                f"{one_sided} of {self.study.problem.size} coordinates were measured on one side, where the cost can be evaluated.",
-            )
-        if (
-            self.study.engine.last_error
-            and verdict is not Verdict.WRONG
-            and (not one_sided or Reason.DOMAIN in reasons)
-        ):
-            then = "no step was found that works" if Reason.DOMAIN in reasons else "shorter steps were used there"
-            notes = (*notes, f"The cost failed at a displaced point ({self.study.engine.last_error}); {then}.")
-        return Report(
-            verdict=verdict,
-            difference=self.overall_difference(),
-            blocks=tuple(self.block_result(b) for b in range(len(self.study.states))),
-            tolerance=max(s.tolerance for s in self.study.states),
-            tolerance_reason=self.tolerance_reason(),
-            confidence=self.study.settings.confidence,
-            strategy=self.study.strategy,
-            seed=self.study.settings.seed,
-            budget=self.study.settings.stated_budget,
-            evaluations=self.study.engine.evaluations,
-            cost=self.study.base,
-            noise=noise,
-            coordinates=self.coordinate_results(),
-            diagnoses=diagnoses,
-            certificate=certificate,
-            reason=reasons[0] if verdict is Verdict.INCONCLUSIVE and reasons else None,
-            notes=notes,
-            skipped=self.study.problem.skipped,
-        )
-
-    def one_sided(self) -> int:
-        """Count the coordinates at a bound, or at the edge of where the cost can be evaluated."""
-        blocks = [] if self.study.exhaustive is None else self.study.exhaustive.blocks
-        return sum(int(np.count_nonzero(measured.side)) for measured in blocks)
-
-    def block_result(self, b: int) -> BlockResult:
-        block, state = self.study.problem.blocks[b], self.study.states[b]
-        idle = state.not_exercised
-        if self.study.exhaustive is None and state.verdict is Verdict.CORRECT:
-            idle = int(np.count_nonzero(self.study.claimed[b] == 0))
-        return BlockResult(
+def claim_report(
+    engine: Engine, claimed: Sequence[FloatArray], settings: Settings, diagnoses: Sequence[Diagnosis]
+) -> Report:
+    """Report a claimed gradient that is not finite: WRONG, and no displaced evaluation was spent on it."""
+    named = {d.block for d in diagnoses}
+    nothing = Difference(estimate=math.nan, lower=math.nan, upper=math.nan)
+    blocks = tuple(
+        BlockResult(
             name=block.name,
             shape=block.shape,
             dtype=block.dtype,
-            verdict=state.verdict or Verdict.INCONCLUSIVE,
-            difference=state.difference,
-            resolution=state.resolution,
-            tolerance=state.tolerance,
-            not_exercised=idle,
-            wrong_coordinates=state.wrong_coordinates,
-            reason=state.reason,
-        )
-
-    def coordinate_results(self) -> tuple[CoordinateResult, ...]:
-        """List the faulty coordinates worst first, then those judged at a kink."""
-        if self.study.exhaustive is None:
-            return ()
-        rows = []
-        for b, (block, measured) in enumerate(
-            zip(self.study.problem.blocks, self.study.exhaustive.blocks, strict=True)
-        ):
-            for j in sorted({*np.flatnonzero(measured.wrong).tolist(), *measured.kinks}):
-                claimed = float(self.study.claimed[b][j])
-                numerical = claimed + float(measured.discrepancy[j])
-                _, degrees = self.study.pool.level(0.0)
-                bar = float(measured.truncation[j]) + student_quantile(degrees, 2e-3) * float(measured.spread[j])
-                index = tuple(int(i) for i in np.unravel_index(j, block.shape)) if block.shape else ()
-                result = CoordinateResult(
-                    block=block.name,
-                    index=index,
-                    claimed=claimed,
-                    numerical=numerical,
-                    error_bar=bar,
-                    kink=measured.kinks.get(j),
-                )
-                size = abs(claimed) + abs(numerical)
-                relative = abs(float(measured.discrepancy[j])) / size if size > 0 else 0.0
-                rows.append((not measured.wrong[j], -relative * size, -relative, result))
-        rows.sort(key=lambda row: row[:3])
-        return tuple(row[3] for row in rows[:SHOWN_COORDINATES])
-
-    def report_non_finite(self) -> Report:
-        """Report a claim that is not finite: WRONG, and no evaluation was spent on it."""
-        named = {d.block for d in self.study.diagnoses}
-        nothing = Difference(estimate=math.nan, lower=math.nan, upper=math.nan)
-        blocks = tuple(
-            BlockResult(
-                name=block.name,
-                shape=block.shape,
-                dtype=block.dtype,
-                verdict=Verdict.WRONG if block.name in named else Verdict.INCONCLUSIVE,
-                difference=nothing,
-                resolution=math.nan,
-                tolerance=self.study.settings.tolerance or DEFAULT_TOLERANCES[block.dtype],
-                wrong_coordinates=int(np.count_nonzero(~np.isfinite(gradient))),
-                reason=None if block.name in named else Reason.CLAIM,
-            )
-            for block, gradient in zip(self.study.problem.blocks, self.study.claimed, strict=True)
-        )
-        return Report(
-            verdict=Verdict.WRONG,
+            verdict=Verdict.WRONG if block.name in named else Verdict.INCONCLUSIVE,
             difference=nothing,
-            blocks=blocks,
-            tolerance=max(block.tolerance for block in blocks),
-            tolerance_reason="as given" if self.study.settings.tolerance else "the default",
-            confidence=self.study.settings.confidence,
-            strategy=self.study.strategy,
-            seed=self.study.settings.seed,
-            budget=self.study.settings.stated_budget,
-            evaluations=self.study.engine.evaluations,
-            cost=self.study.base,
-            noise=math.nan,
-            diagnoses=tuple(self.study.diagnoses),
-            skipped=self.study.problem.skipped,
+            resolution=math.nan,
+            tolerance=settings.tolerance or DEFAULT_TOLERANCES[block.dtype],
+            wrong_coordinates=int(np.count_nonzero(~np.isfinite(gradient))),
+            reason=None if block.name in named else Reason.CLAIM,
         )
-
-
-def _residual(difference: float, norm: float) -> float:
-    """Return the ‖r‖ that a bound on D allows: 2DG/(1 + D)."""
-    return 2 * difference * norm / (1 + difference) if math.isfinite(difference) else 0.0
-
-
-def _residual_below(difference: float, norm: float) -> float:
-    """Return the ‖r‖ that a lower bound on D proves: 2DG/(1 − D)."""
-    return 2 * difference * norm / (1 - difference) if difference < 1 else norm
+        for block, gradient in zip(engine.problem.blocks, claimed, strict=True)
+    )
+    return Report(
+        verdict=Verdict.WRONG,
+        difference=nothing,
+        blocks=blocks,
+        tolerance=max(block.tolerance for block in blocks),
+        tolerance_reason="as given" if settings.tolerance else "the default",
+        confidence=settings.confidence,
+        strategy=settings.strategy,
+        seed=settings.seed,
+        budget=settings.stated_budget,
+        evaluations=engine.evaluations,
+        cost=float(engine.base[0]) if engine.base.size else math.nan,
+        noise=math.nan,
+        diagnoses=tuple(diagnoses),
+        skipped=engine.problem.skipped,
+    )

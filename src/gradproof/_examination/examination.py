@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from gradproof._evaluation.engine import BudgetSpent
-from gradproof._examination.certification import Certification
-from gradproof._examination.conclusion import Conclusion
-from gradproof._examination.enumeration import Enumeration
-from gradproof._examination.explanation import explain
+import numpy as np
+
+from gradproof._evaluation.engine import BudgetSpent, Engine
+from gradproof._examination.certification import ALONE, JOINTLY, certify, certify_zeros
+from gradproof._examination.conclusion import claim_report, cost_report, non_finite_claim
+from gradproof._examination.enumeration import measure_coordinates
+from gradproof._examination.explanation import Explanation, explain
 from gradproof._examination.study import Study
+from gradproof._problem.answers import OneNumber
+from gradproof._problem.claims import GradientClaim
 from gradproof._problem.problem import Problem
-from gradproof._words.results import Reason, Report
+from gradproof._words.events import Phase
+from gradproof._words.results import Diagnosis, Reason, Report
 from gradproof._words.settings import EXHAUSTIVE_EVALUATIONS, Settings
+from gradproof._words.vectors import FloatArray
 
 CERTIFICATE_EVALUATIONS: Final = 12
 """What a certificate takes where all goes well."""
@@ -21,8 +28,44 @@ LEFT_FOR_KINKS: Final = 100
 """Cost calls that must be left beside two for each coordinate, for second looks."""
 
 
+def examine(study: Study) -> Explanation | None:
+    """Go through the phases for a function with one output, as far as the budget goes."""
+    coordinates = study.settings.strategy == "coordinates"
+    try:
+        if not coordinates:
+            study.phase = "lines"
+            certify(study)
+        else:
+            certify_zeros(study, [pair for pair in study.every_pair if pair.zero], JOINTLY, ALONE)
+        if not study.spent and not study.unexercised() and (every_coordinate(study) or stopped_and_affordable(study)):
+            study.phase = "coordinates"
+            measure_coordinates(study)
+        study.unexercised()
+    except BudgetSpent:
+        study.spent = True
+    if not study.faulty:
+        return None
+    study.phase = "search"
+    return explain(study)
+
+
+def every_coordinate(study: Study) -> bool:
+    """Say whether every coordinate is to be measured."""
+    if study.settings.strategy == "coordinates":
+        return True
+    affordable = study.engine.budget - study.engine.evaluations - LEFT_FOR_THE_REST
+    return study.settings.strategy == "auto" and 2 * study.problem.size <= min(EXHAUSTIVE_EVALUATIONS, affordable)
+
+
+def stopped_and_affordable(study: Study) -> bool:
+    """Kinks, and edges of the domain, are judged coordinate by coordinate, where there are few enough."""
+    stopped = any(pair.reason in {Reason.KINK, Reason.DOMAIN} for pair in study.every_pair)
+    affordable = study.engine.budget - study.engine.evaluations - LEFT_FOR_KINKS
+    return study.settings.strategy == "auto" and stopped and 2 * study.problem.size <= affordable
+
+
 class Examination:
-    """Checks one problem.
+    """Checks one claimed gradient.
 
     Parameters
     ----------
@@ -31,58 +74,57 @@ class Examination:
     """
 
     def __init__(self, problem: Problem, settings: Settings) -> None:
-        self.study = Study(problem, settings)
-        self.certification = Certification(self.study)
-        self.conclusion = Conclusion(self.study)
+        self.problem = problem
+        self.settings = settings
+        self.engine = Engine(problem, OneNumber(problem), budget=settings.allowance)
+        self.claimed: tuple[FloatArray, ...] = ()
+        self.study: Study | None = None
+        self.not_finite: list[Diagnosis] = []
+        self.unsteady, self.unsteady_block = 0.0, ""
 
     def begin(self) -> None:
         """Take in the claim and evaluate the point: everything that can be wrong with the input is found here."""
-        self.study.begin()
+        problem = self.problem
+        if problem.claimed is not True and not callable(problem.claimed):
+            self.claimed = problem.claimed_values(problem.claimed)
+            self.not_finite = non_finite_claim(problem, self.claimed)
+            if self.not_finite:
+                return
+        returned = self.engine.evaluate_point()
+        if problem.claimed is True:
+            self.claimed = tuple(np.array(flat) for flat in problem.claimed_values(returned))
+        elif callable(problem.claimed):
+            self.claimed = self.engine.evaluate_claim()
+            self.compare_claims(self.engine.evaluate_claim())
+        self.not_finite = non_finite_claim(problem, self.claimed)
+        if not self.not_finite:
+            self.study = Study(self.engine, GradientClaim(self.claimed), self.settings)
+
+    def compare_claims(self, again: Sequence[FloatArray]) -> None:
+        """Note by how much two calls of the claimed gradient's function differ."""
+        with np.errstate(all="ignore"):
+            for block, one, two in zip(self.problem.blocks, self.claimed, again, strict=True):
+                total = float(np.linalg.norm(one) + np.linalg.norm(two))
+                change = float(np.linalg.norm(one - two)) / total if total > 0 else 0.0
+                if change > self.unsteady:
+                    self.unsteady, self.unsteady_block = change, block.name
 
     @property
-    def exhaustive_wanted(self) -> bool:
-        """Every coordinate is to be measured."""
-        study = self.study
-        if study.settings.strategy == "coordinates":
-            return True
-        affordable = study.budget - study.engine.evaluations - LEFT_FOR_THE_REST
-        return study.settings.strategy == "auto" and 2 * study.problem.size <= min(EXHAUSTIVE_EVALUATIONS, affordable)
+    def phase(self) -> Phase:
+        """Where it is."""
+        return "noise" if self.study is None else self.study.phase
 
     def planned_evaluations(self) -> int:
         """Return how many calls of the cost a right gradient is expected to take."""
-        study = self.study
-        if study.non_finite:
+        if self.study is None:
             return 0
-        certificate = 0 if study.settings.strategy == "coordinates" else CERTIFICATE_EVALUATIONS
-        coordinates = 2 * study.problem.size + 8 if self.exhaustive_wanted else 0
-        return min(certificate + coordinates, study.budget)
+        certificate = 0 if self.settings.strategy == "coordinates" else CERTIFICATE_EVALUATIONS
+        coordinates = 2 * self.problem.size + 8 if every_coordinate(self.study) else 0
+        return int(min(certificate + coordinates, self.engine.budget))
 
     def run(self) -> Report:
         """Go through the phases; whatever the budget allows is in the report."""
-        study = self.study
-        if study.non_finite:
-            return self.conclusion.report_non_finite()
-        try:
-            if study.settings.strategy != "coordinates":
-                study.phase = "lines"
-                self.certification.certify()
-            elif study.base_is_small:
-                self.certification.reconsider()
-            if self.exhaustive_wanted or self.stopped_and_affordable():
-                study.phase = "coordinates"
-                Enumeration(study, self.certification).measure_coordinates()
-        except BudgetSpent:
-            study.spent = True
-        explanation = None
-        if study.faulty:
-            study.phase = "search"
-            explanation = explain(study, self.certification.remedied)
-        self.conclusion.settle()
-        return self.conclusion.report(explanation)
-
-    def stopped_and_affordable(self) -> bool:
-        """Kinks, and edges of the domain, are judged coordinate by coordinate, where there are few enough."""
-        study = self.study
-        stopped = any(state.reason in {Reason.KINK, Reason.DOMAIN} for state in study.states)
-        affordable = study.budget - study.engine.evaluations - LEFT_FOR_KINKS
-        return study.settings.strategy == "auto" and stopped and 2 * study.problem.size <= affordable
+        if self.study is None:
+            return claim_report(self.engine, self.claimed, self.settings, self.not_finite)
+        explanation = examine(self.study)
+        return cost_report(self.study, explanation, self.unsteady, self.unsteady_block)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from gradproof._diagnosis.evidence import Evidence, Finding, Probe
+from gradproof._diagnosis.evidence import Evidence, Probe
+from gradproof._diagnosis.evidence import Finding as Suspicion
 from gradproof._diagnosis.naming import diagnose
 from gradproof._evaluation.engine import BudgetSpent
+from gradproof._evidence.evidence import Finding, Pair
 from gradproof._evidence.search import Location, Locator
+from gradproof._examination.certification import certify_only
 from gradproof._examination.study import Study
-from gradproof._numerics.lines import Calibration
+from gradproof._numerics.readings import Calibration
 from gradproof._numerics.statistics import student_quantile, within
+from gradproof._problem.claims import GradientClaim
 from gradproof._words.directions import BlockDirection, Coordinate, GivenDirection, Slab
 from gradproof._words.results import Cause, Diagnosis, Verdict
 from gradproof._words.vectors import FloatArray
@@ -30,10 +34,6 @@ RESERVE: Final = 0.25
 """Share of what is left of the budget that the search leaves to the diagnosis and the remedy."""
 
 
-Remedied = Callable[[dict[int, FloatArray]], tuple[Verdict, float]]
-"""Certifies some blocks with other claims, with fresh directions; returns the verdict and the bound on their D."""
-
-
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What was found out about a wrong gradient."""
@@ -42,9 +42,10 @@ class Explanation:
     notes: tuple[str, ...]
 
 
-def explain(study: Study, remedied: Remedied) -> Explanation:
+def explain(study: Study) -> Explanation:
     """Locate the faults, name their causes and certify the remedies, as far as the budget goes."""
     notes: list[str] = []
+    faulty = sorted({pair.block for pair in study.faulty})
     probes: dict[int, list[Probe]] = {}
     located: dict[int, list[tuple[Slab, ...]]] = {}
     calibrations: dict[int, Calibration | None] = {}
@@ -52,10 +53,10 @@ def explain(study: Study, remedied: Remedied) -> Explanation:
     left = total - study.engine.evaluations
     study.engine.budget = total - math.ceil(RESERVE * left) if math.isfinite(left) else total
     try:
-        for b in study.faulty:
+        for b in faulty:
             probes[b] = []
             gather_probes(study, b, probes[b], calibrations)
-        for b in study.faulty:
+        for b in faulty:
             location = locate(study, b, calibrations)
             located[b] = location.parts
             if not location.complete:
@@ -74,7 +75,7 @@ def explain(study: Study, remedied: Remedied) -> Explanation:
             dtypes=tuple(block.dtype for block in blocks),
             claimed=study.claimed,
             point=study.problem.values,
-            faulty=tuple(study.faulty),
+            faulty=tuple(faulty),
             probes=probes,
             located=located,
             counts={},
@@ -83,11 +84,11 @@ def explain(study: Study, remedied: Remedied) -> Explanation:
     )
     study.phase = "remedy"
     findings = tuple(tested(study, finding, calibrations) for finding in findings)
-    diagnoses = certify_remedies(study, remedied, findings, notes)
+    diagnoses = certify_remedies(study, findings, notes)
     return Explanation(tuple(diagnoses), tuple(notes))
 
 
-def name_causes(evidence: Evidence, notes: list[str]) -> tuple[Finding, ...]:
+def name_causes(evidence: Evidence, notes: list[str]) -> tuple[Suspicion, ...]:
     """Diagnose; say so where the numbers are at the edge of what a float can hold, so that squares of them are not."""
     try:
         return diagnose(evidence)
@@ -116,17 +117,20 @@ def gather_probes(study: Study, b: int, probes: list[Probe], calibrations: dict[
     residuals, numericals = [], []
     for k in range(PROBES):
         direction = study.block_direction(b, stream + k)
-        estimate = study.measure(direction, calibrations, b)
-        if estimate.trusted and math.isfinite(estimate.value) and estimate.kink is None:
+        reading = study.measure(direction, calibrations, b)
+        if not reading.lost:
             component = direction.component(b, study.problem.blocks[b].shape)
             assert component is not None  # noqa: S101  # the direction is within this block
-            value = float(claimed @ component) + estimate.value
-            probes.append(Probe(direction=direction, value=value, bar=study.decision_bar(estimate)))
-            residuals.append(estimate.value / direction.scale)
+            value = float(claimed @ component) + reading.value
+            probes.append(Probe(direction=direction, value=value, bar=study.decision_bar(reading)))
+            residuals.append(reading.value / direction.scale)
             numericals.append(value / direction.scale)
-    if residuals:
+    if residuals and study.exhaustive is None:
         root = math.sqrt(len(residuals))
-        study.note_norms(b, math.hypot(*residuals) / root, math.hypot(*numericals) / root)
+        pair = study.pairs[0][b]
+        estimate, numerical = math.hypot(*residuals) / root, math.hypot(*numericals) / root
+        # Sharper than the bounds of the lines that proved it wrong, and on both sides by the same lines.
+        pair.find(Finding("probes", estimate=estimate, numerical=numerical))
 
 
 def locate(study: Study, b: int, calibrations: dict[int, Calibration | None]) -> Location:
@@ -139,10 +143,10 @@ def locate(study: Study, b: int, calibrations: dict[int, Calibration | None]) ->
         return Location([] if whole else [(Slab(None, int(j), int(j) + 1),) for j in wrong])
 
     def measure(direction: BlockDirection) -> tuple[float, float]:
-        estimate = study.measure(direction, calibrations, b)
-        if not math.isfinite(estimate.value):
+        reading = study.measure(direction, calibrations, b)
+        if not math.isfinite(reading.value):
             return 0.0, math.inf
-        return estimate.value, study.decision_bar(estimate)
+        return reading.value, study.decision_bar(reading)
 
     scale = study.block_direction(b, 0).scale
     locator = Locator(
@@ -151,7 +155,7 @@ def locate(study: Study, b: int, calibrations: dict[int, Calibration | None]) ->
     return locator.run(BudgetSpent)
 
 
-def tested(study: Study, finding: Finding, calibrations: dict[int, Calibration | None]) -> Finding:
+def tested(study: Study, finding: Suspicion, calibrations: dict[int, Calibration | None]) -> Suspicion:
     """Ask one line among the entries where a cause says that the claim is right; what it refutes is not named."""
     if finding.trial is None:
         return finding
@@ -162,18 +166,18 @@ def tested(study: Study, finding: Finding, calibrations: dict[int, Calibration |
     component *= finding.trial.right()
     others = [np.broadcast_to(0.0, block.size) for block in study.problem.blocks]
     try:
-        estimate = study.measure(
+        reading = study.measure(
             GivenDirection(tuple(component if k == b else zero for k, zero in enumerate(others))), calibrations, b
         )
     except BudgetSpent:
         return finding
-    bar = study.decision_bar(estimate)
-    if not estimate.trusted or not math.isfinite(estimate.value):
+    bar = study.decision_bar(reading)
+    if reading.lost or not math.isfinite(reading.value):
         return finding
-    if not within(estimate.value, bar):
-        return Finding(finding.trial.otherwise, {})
-    if within(bar, TELLS * study.states[b].residual * direction.scale):
-        return Finding(replace(finding.diagnosis, sentence=finding.trial.confirmed), {})
+    if not within(reading.value, bar):
+        return Suspicion(finding.trial.otherwise, {})
+    if within(bar, TELLS * study.pairs[0][b].estimate * direction.scale):
+        return Suspicion(replace(finding.diagnosis, sentence=finding.trial.confirmed), {})
     return finding
 
 
@@ -187,9 +191,7 @@ def hedged(diagnosis: Diagnosis) -> Diagnosis:
     )
 
 
-def certify_remedies(
-    study: Study, remedied: Remedied, findings: Sequence[Finding], notes: list[str]
-) -> list[Diagnosis]:
+def certify_remedies(study: Study, findings: Sequence[Suspicion], notes: list[str]) -> list[Diagnosis]:
     """Apply each remedy and certify it with fresh directions; what certifies comes first, and once for each block."""
     diagnoses: list[Diagnosis] = []
     mended: dict[int, FloatArray] = {}
@@ -201,7 +203,7 @@ def certify_remedies(
             continue
         claims = {b: make() for b, make in finding.corrected.items()}
         try:
-            verdict, upper = remedied(claims)
+            verdict, upper = remedied(study, claims)
         except BudgetSpent:
             diagnoses.append(hedged(diagnosis))
             continue
@@ -220,9 +222,9 @@ def certify_remedies(
         else:
             diagnosis = replace(hedged(diagnosis), remedy="")
         diagnoses.append(diagnosis)
-    if len(mended) > 1 and set(mended) == set(study.faulty):
+    if len(mended) > 1 and set(mended) == {pair.block for pair in study.faulty}:
         try:
-            verdict, upper = remedied(mended)
+            verdict, upper = remedied(study, mended)
         except BudgetSpent:
             return diagnoses
         if verdict is Verdict.CORRECT:
@@ -236,3 +238,22 @@ def by_coordinates(study: Study, claims: dict[int, FloatArray]) -> float | None:
         return None
     bounds = [study.exhaustive.certified_instead(b, claimed) for b, claimed in claims.items()]
     return None if None in bounds else max(bound for bound in bounds if bound is not None)
+
+
+def remedied(study: Study, claims: dict[int, FloatArray]) -> tuple[Verdict, float]:
+    """Certify some blocks with other claims, with fresh directions; return the verdict and the bound on their D."""
+    own = study.gradient
+    blocks = tuple(claims.get(b, g) for b, g in enumerate(own.blocks))
+    other = Study(
+        study.engine,
+        GradientClaim(blocks, own.weights, own.views[0].output),
+        replace(study.settings, seed=study.settings.seed + 1),
+    )
+    other.stream = study.next_streams()
+    other.reader.pools = study.reader.pools
+    pairs: list[Pair] = [other.pairs[0][b] for b in claims]
+    for pair in pairs:
+        pair.tolerance = study.pairs[0][pair.block].tolerance
+    certify_only(other, pairs)
+    correct = all(pair.verdict is Verdict.CORRECT for pair in pairs)
+    return Verdict.CORRECT if correct else Verdict.INCONCLUSIVE, max(pair.difference.upper for pair in pairs)

@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradproof._evaluation.engine import BudgetSpent
-from gradproof._evaluation.vector_lines import VectorLine
 from gradproof._evidence.column_groups import column_groups
 from gradproof._examination.map_columns import EVALUATIONS, MOST_ENTRIES
-from gradproof._examination.map_examination import MapExamination
 from gradproof._examination.map_faults import FaultFinder
+from gradproof._examination.maps import MapStudy
+from gradproof._numerics.readings import Calibration
 from gradproof._problem.claims import MatrixClaim
 from gradproof._problem.scales import coordinate_scales
 from gradproof._words.directions import GivenDirection
-from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.vectors import FloatArray
 
 MOST_ENTRIES_OF_A_PATTERN: Final = 2_000_000
@@ -30,16 +29,16 @@ class ColumnGroups:
 
     Parameters
     ----------
-    examination, finder
+    study, finder
         As for `_examination.map_columns.Columns`.
     most
         Groups that are worth their evaluations.
     """
 
-    def __init__(self, examination: MapExamination, finder: FaultFinder, most: int) -> None:
-        self.examination = examination
+    def __init__(self, study: MapStudy, finder: FaultFinder, most: int) -> None:
+        self.study = study
         self.finder = finder
-        claim = examination.claim
+        claim = study.claim
         assert isinstance(claim, MatrixClaim)  # noqa: S101  # asked for these only
         self.claim = claim
         self.groups: NDArray[np.int64] | None = None
@@ -56,46 +55,49 @@ class ColumnGroups:
         try:
             self.measure()
         except BudgetSpent:
-            self.examination.spent = True
+            self.study.spent = True
 
     def measure(self) -> None:
         """Compare every entry of the pattern, the worst relative discrepancies first confirmed."""
-        if self.groups is None or self.examination.reader.step == 0:
+        calibration = self.study.taught()
+        if self.groups is None or calibration is None:
             return
         coo = self.claim.matrix.tocoo()
         rows, columns = coo.coords
         scales = self.scales()
-        roundings = 100 * UNIT_ROUNDOFF[self.examination.precision] * self.claim.row_norms()
-        tolerance = max(pair.tolerance for row in self.examination.pairs for pair in row)
+        roundings = 100 * self.study.row_roundoff() * self.claim.row_norms()
+        tolerance = max(pair.tolerance for pair in self.study.every_pair)
+        least = self.least()
         suspects: list[tuple[float, int, int]] = []
         for group in range(int(np.max(self.groups, initial=-1)) + 1):
-            found = self.read(np.where(self.groups == group, scales, 0.0))
-            if found is None:
-                continue
-            own = np.flatnonzero(self.groups[columns] == group)
+            values, bars = self.read(np.where(self.groups == group, scales, 0.0), calibration)
+            own = np.flatnonzero((self.groups[columns] == group) & np.isfinite(values[rows]))
             r, c = rows[own], columns[own]
-            off, bars = np.abs(found[0][r]) / scales[c], found[1][r] / scales[c]
-            size = np.abs(coo.data[own]) + np.abs(coo.data[own] + found[0][r] / scales[c])
-            limit = np.maximum(np.maximum(bars, roundings[r]), tolerance * size)
-            worst = off / np.maximum(size, np.finfo(float).tiny)
-            suspects += [(float(worst[k]), int(r[k]), int(c[k])) for k in np.flatnonzero(off > limit)]
+            found = values[r] / scales[c]
+            size = np.abs(coo.data[own]) + np.abs(coo.data[own] + found)
+            limit = np.maximum(np.maximum(bars[r] / scales[c], roundings[r]), np.maximum(tolerance * size, least[r]))
+            worst = np.abs(found) / np.maximum(size, np.finfo(float).tiny)
+            suspects += [(float(worst[k]), int(r[k]), int(c[k])) for k in np.flatnonzero(np.abs(found) > limit)]
         suspects.sort(reverse=True)
         for _, row, column in suspects[:MOST_ENTRIES]:
             self.finder.measure_entry(row, column)
+
+    def least(self) -> FloatArray:
+        """Return, row by row, what an entry must be off by at least in any block of the point."""
+        result = np.zeros(self.study.engine.base.size)
+        for view, row in zip(self.claim.views, self.study.pairs, strict=True):
+            result[view.own] = min((self.finder.least(pair) for pair in row), default=0.0)
+        return result
 
     def scales(self) -> FloatArray:
         """Return the length for each column."""
         squares = np.asarray(self.claim.matrix.multiply(self.claim.matrix).sum(axis=0)).reshape(-1)
         sizes = [np.sqrt(squares[part]) for part in self.claim.structure.columns]
-        return np.concatenate(coordinate_scales(self.examination.problem, sizes))
+        return np.concatenate(coordinate_scales(self.study.problem, sizes))
 
-    def read(self, vector: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-        """Measure along one group's columns."""
+    def read(self, vector: FloatArray, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
+        """Measure along one group's columns; NaN where nothing could be read."""
         direction = GivenDirection(tuple(vector[part] for part in self.claim.structure.columns))
-        components = self.examination.engine.components(direction)
-        line = VectorLine(self.examination.engine, components, self.examination.view(components))
-        reader = self.examination.reader
-        kink = reader.kink
-        reading = reader.settle(line)
-        reader.kink = kink
-        return None if reading is None else (reading.values, reading.bars)
+        self.study.reader.side = 0
+        reading = self.study.reader.later(self.study.line(direction), calibration=calibration)
+        return reading.values, reading.bars

@@ -5,62 +5,52 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from gradproof._diagnosis.causes import division
-from gradproof._diagnosis.telling import nearby_decimal, telling_value
+from gradproof._diagnosis.telling import written_number
 from gradproof._evaluation.engine import BudgetSpent
-from gradproof._evidence.matrix_evidence import Pair
-from gradproof._examination.map_examination import MapExamination, NonFiniteClaim
-from gradproof._problem.claims import Blocks, Claim, MatrixClaim, VjpClaim
-from gradproof._problem.outputs import Outputs
+from gradproof._evidence.evidence import Pair
+from gradproof._examination.certification import certify_only
+from gradproof._examination.maps import MapStudy
+from gradproof._examination.study import NonFiniteClaim
+from gradproof._problem.claims import JvpClaim, MatrixClaim, VjpClaim
 from gradproof._words.results import Cause, Diagnosis, Verdict
-from gradproof._words.vectors import Components, FloatArray
+from gradproof._words.vectors import FloatArray
+
+MapClaim: TypeAlias = MatrixClaim | JvpClaim | VjpClaim
 
 FITS: Final = 1e-6
 """A hypothesis is pursued where it leaves this much of what it is to explain, or what the bars allow."""
+SAME: Final = 1e-9
+"""Relative distance of two factors that are the same."""
 FEWEST: Final = 2
 """Numbers that a factor must explain: one is explained by any."""
 ENOUGH: Final = 40
 """Evaluations that certifying a remedy may take."""
 
 
-class ScaledProducts:
+class ScaledJvp(JvpClaim):
     """A claim whose products A v are known, with a factor for each pair of output and parameter."""
 
-    rows_known, columns_known = False, True
-
-    def __init__(self, claim: Claim, outputs: Outputs, factors: FloatArray) -> None:
+    def __init__(self, claim: JvpClaim, factors: FloatArray) -> None:
+        for name, value in vars(claim).items():
+            setattr(self, name, value)
         self.claim = claim
-        self.factors = factors
-        self.kind = claim.kind
-        self.notes: list[str] = []
-        sizes = [block.size for block in outputs.blocks]
-        self.each = np.repeat(factors, sizes, axis=0)
+        self.known = None
+        self.each = np.repeat(factors, [block.size for block in claim.outputs.blocks], axis=0)
 
-    def apply(self, components: Components) -> FloatArray:
+    def product(self, tangent: FloatArray, layout: str = "C") -> FloatArray:
         """Return Σ_p C_p A_p v_p."""
         total = np.zeros(len(self.each))
-        for p, part in enumerate(components):
-            if part is not None:
-                alone = tuple(part if k == p else None for k in range(len(components)))
-                total += self.each[:, p] * self.claim.apply(alone)
+        for p, columns in enumerate(self.structure.columns):
+            if tangent[columns].any():
+                alone = np.zeros(tangent.size)
+                alone[columns] = tangent[columns]
+                total += self.each[:, p] * self.claim.product(alone, layout)
         return total
-
-    def pull(self, cotangent: FloatArray) -> Blocks:
-        """Not known."""
-        raise NotImplementedError
-
-    def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return bounds of the norms."""
-        low, norm, high = self.claim.norms(alpha)
-        size = np.abs(self.factors)
-        return low * size, norm * size, high * size
-
-    def refine(self, alpha: float) -> None:
-        """There is nothing more to ask."""
 
 
 class ScaledVjp(VjpClaim):
@@ -70,9 +60,8 @@ class ScaledVjp(VjpClaim):
         for name, value in vars(claim).items():
             setattr(self, name, value)
         self.claim = claim
-        self.each = np.concatenate(
-            [np.tile(factors[:, p, None], c.stop - c.start) for p, c in enumerate(claim.structure.columns)], axis=1
-        )
+        self.known = None
+        self.each = np.repeat(factors, [c.stop - c.start for c in claim.structure.columns], axis=1)
 
     def product(self, cotangent: FloatArray, layout: str = "C") -> FloatArray:
         """Return Σ_o C_o A_oᵀ u_o."""
@@ -86,33 +75,53 @@ class ScaledVjp(VjpClaim):
         return total
 
 
-def explain_whole(examination: MapExamination, fresh: Callable[[], Claim]) -> list[Diagnosis]:
+def factors_applied(claim: MapClaim, factors: FloatArray) -> MapClaim:
+    """Return a claim with a factor for each pair of output and parameter."""
+    if isinstance(claim, MatrixClaim):
+        return scaled(claim, factors)
+    return ScaledVjp(claim, factors) if isinstance(claim, VjpClaim) else ScaledJvp(claim, factors)
+
+
+def scaled(claim: MatrixClaim, factors: FloatArray) -> MatrixClaim:
+    """Return a matrix with a factor for each pair of output and parameter."""
+    rows = np.repeat(np.arange(len(factors)), [block.size for block in claim.outputs.blocks])
+    columns = np.repeat(np.arange(factors.shape[1]), [c.stop - c.start for c in claim.structure.columns])
+    if claim.sparse:
+        coo = claim.matrix.tocoo()
+        coo.data = coo.data * factors[rows[coo.coords[0]], columns[coo.coords[1]]]
+        matrix = coo.tocsr()
+    else:
+        matrix = claim.matrix * factors[np.ix_(rows, columns)]
+    return MatrixClaim(matrix, claim.outputs, claim.structure, kind=claim.kind)
+
+
+def explain_whole(study: MapStudy, fresh: Callable[[], MapClaim]) -> list[Diagnosis]:
     """Name what explains every line of a claim; certified remedies only.
 
     Parameters
     ----------
-    examination
+    study
         With its lines measured.
     fresh
         Makes the claim anew, with cotangents that these lines have not seen.
     """
-    claim = examination.claim
-    turned = _transpose(examination, claim) if isinstance(claim, MatrixClaim) and len(examination.measured) > 1 else []
-    return turned or _factors(examination, fresh)
+    claim = study.claim
+    turned = _transpose(study, claim) if isinstance(claim, MatrixClaim) and len(study.measured) > 1 else []
+    return turned or _factors(study, fresh)
 
 
-def _transpose(examination: MapExamination, claim: MatrixClaim) -> list[Diagnosis]:
+def _transpose(study: MapStudy, claim: MatrixClaim) -> list[Diagnosis]:
     rows, columns = claim.matrix.shape
     if rows != columns:
         return []
     turned = claim.matrix.T.tocsr() if claim.sparse else np.ascontiguousarray(claim.matrix.T)
     other = MatrixClaim(turned, claim.outputs, claim.structure, kind=claim.kind)
-    for line in examination.measured:
+    for line in study.measured:
         numerical = line.values + claim.apply(line.components)
         left = np.linalg.norm(numerical - other.apply(line.components))
         if left > FITS * np.linalg.norm(line.values) + np.linalg.norm(line.bars):
             return []
-    to = certified(examination, other)
+    to = certified(study, other)
     if to is None:
         return []
     return [
@@ -127,43 +136,49 @@ def _transpose(examination: MapExamination, claim: MatrixClaim) -> list[Diagnosi
     ]
 
 
-def _factors(examination: MapExamination, fresh: Callable[[], Claim]) -> list[Diagnosis]:
+def _factors(study: MapStudy, fresh: Callable[[], MapClaim]) -> list[Diagnosis]:
     """Explain each wrong pair by a factor of its own, from the lines within its parameter."""
-    outputs, points = examination.outputs.blocks, examination.problem.blocks
+    outputs, points = study.outputs, study.problem.blocks
     factors, bars = np.ones((len(outputs), len(points))), np.zeros((len(outputs), len(points)))
-    every = [pair for row in examination.pairs for pair in row if pair.verdict is Verdict.WRONG]
-    silent = [pair for pair in every if pair.norm == 0]
-    wrong = [pair for pair in every if pair.norm > 0]
+    silent = [pair for pair in study.faulty if pair.norm == 0]
+    wrong = [pair for pair in study.faulty if pair.norm > 0]
     for pair in wrong:
-        seen = [examination.seen(line, pair.output) for line in examination.measured if line.within(pair.block)]
+        seen = [line.seen(pair.output) for line in study.measured if line.within(pair.block)]
+        seen = [each for each in seen if np.isfinite(each[1]).all()]
         found = _factor([np.concatenate(parts) for parts in zip(*seen, strict=True)]) if seen else None
         if found is None:
             return []
-        c, bar = found
-        number = _number(1 / c, bar / c**2)[1]  # what is printed is what is certified
-        factors[pair.output, pair.block], bars[pair.output, pair.block] = 1 / number, bar
-    claim = examination.claim if isinstance(examination.claim, MatrixClaim) else fresh()
-    other: Claim = (
-        ScaledVjp(claim, factors)
-        if isinstance(claim, VjpClaim)
-        else ScaledProducts(claim, examination.outputs, factors)
-    )
-    to = certified(examination, other, but=silent) if wrong else 0.0
+        factor, bar = 1 / found[0], found[1] / found[0] ** 2
+        # What is printed is what is certified.
+        factors[pair.output, pair.block], bars[pair.output, pair.block] = written_number(factor, bar)[1], bar
+    claim = study.claim if isinstance(study.claim, MatrixClaim) else fresh()
+    to = certified(study, factors_applied(claim, 1 / factors), but=silent) if wrong else 0.0
     if to is None:
         return []
-    return [_silent(examination, pair) for pair in silent] + [
-        _by_factor(name, block, factor, bar, to)
-        for name, block, factor, bar in _together(examination, wrong, 1 / factors, bars / factors**2)
+    return [_silent(study, pair) for pair in silent] + [
+        _by_factor(name, block, factor, bar, to) for name, block, factor, bar in _together(study, wrong, factors, bars)
     ]
 
 
-def _silent(examination: MapExamination, pair: Pair) -> Diagnosis:
+def simplest(factor: float, bar: float) -> float:
+    """Return the simplest number within a factor's bar: a whole one, one over a whole one, or few decimals."""
+    allowed = max(bar, SAME * abs(factor))
+    if abs(factor - round(factor)) <= allowed and round(factor) != 0:
+        return float(round(factor))
+    inverse = 1 / factor
+    if abs(inverse - round(inverse)) <= allowed * inverse**2 and round(inverse) != 0:
+        return 1 / round(inverse)
+    shown = (float(f"{factor:.{digits}g}") for digits in range(3, 17))
+    return next((value for value in shown if abs(value - factor) <= max(allowed / 3, SAME * abs(factor))), factor)
+
+
+def _silent(study: MapStudy, pair: Pair) -> Diagnosis:
     """Say that nothing is claimed where there is something."""
-    output, point = examination.outputs.blocks[pair.output].name, examination.problem.blocks[pair.block].name
-    about = f"derivative by {point}" if len(examination.outputs.blocks) == 1 else f"derivative of {output} by {point}"
+    output, point = study.outputs[pair.output].name, study.problem.blocks[pair.block].name
+    about = f"derivative by {point}" if len(study.outputs) == 1 else f"derivative of {output} by {point}"
     return Diagnosis(
         cause=Cause.ZERO,
-        block=_name(examination, pair.output, pair.block),
+        block=_name(study, pair.output, pair.block),
         coefficient=0.0,
         sentence=f"The claimed {about} is zero everywhere, and the true one is not.",
         remedy=f"look for what cuts the path from {output} to {point}: a detached or converted array, a constant, a gradient that is never filled in",
@@ -184,7 +199,7 @@ def _factor(parts: Sequence[FloatArray]) -> tuple[float, float] | None:
 
 
 def _together(
-    examination: MapExamination, wrong: Sequence[Pair], factors: FloatArray, bars: FloatArray
+    study: MapStudy, wrong: Sequence[Pair], factors: FloatArray, bars: FloatArray
 ) -> list[tuple[str, str, float, float]]:
     """Return what is wrong by which factor: whole outputs, whole parameters, else single pairs.
 
@@ -193,7 +208,7 @@ def _together(
     list
         What the sentence is about, the name of a block of the report, the factor and its error bar.
     """
-    outputs, points = examination.outputs.blocks, examination.problem.blocks
+    outputs, points = study.outputs, study.problem.blocks
     of = {(pair.output, pair.block): float(factors[pair.output, pair.block]) for pair in wrong}
 
     def one_factor(pairs: Sequence[Pair]) -> bool:
@@ -202,9 +217,9 @@ def _together(
         return len(known) == len(own) > 0 and max(known) - min(known) <= FITS * abs(known[0])
 
     found, told = [], set[tuple[int, int]]()
-    columns = [[row[p] for row in examination.pairs] for p in range(len(points))]
+    columns = [[row[p] for row in study.pairs] for p in range(len(points))]
     for p, o in [(None, o) for o in range(len(outputs))] + [(p, None) for p in range(len(points))]:
-        pairs = examination.pairs[o] if o is not None else columns[p] if p is not None else []
+        pairs = study.pairs[o] if o is not None else columns[p] if p is not None else []
         own = [(pair.output, pair.block) for pair in pairs if (pair.output, pair.block) in of]
         if not own or told & set(own) or not one_factor(pairs):
             continue
@@ -212,24 +227,24 @@ def _together(
         k = own[0]
         whole = len(points) == 1 or len(own) > 1
         about = f"derivative of {outputs[o].name}" if o is not None and whole else f"derivative by {points[k[1]].name}"
-        block = outputs[o].name if o is not None and len(points) > 1 and whole else _name(examination, *k)
+        block = outputs[o].name if o is not None and len(points) > 1 and whole else _name(study, *k)
         found.append((about, block, of[k], float(bars[k])))
     for k in of.keys() - told:
         about = f"derivative of {outputs[k[0]].name} by {points[k[1]].name}"
-        found.append((about, _name(examination, *k), of[k], float(bars[k])))
+        found.append((about, _name(study, *k), of[k], float(bars[k])))
     return found
 
 
-def _name(examination: MapExamination, o: int, p: int) -> str:
-    return f"{examination.outputs.blocks[o].name} × {examination.problem.blocks[p].name}"
+def _name(study: MapStudy, o: int, p: int) -> str:
+    return study.name(study.pairs[o][p])
 
 
 def _by_factor(about: str, block: str, factor: float, bar: float, to: float) -> Diagnosis:
     minus = factor == -1
-    text = _number(factor, bar)[0]
+    text = written_number(factor, bar)[0]
     remedy = f"-1 * the {about}" if minus else division(f"the {about}", text, factor)
     return Diagnosis(
-        cause=Cause.SIGN if minus else Cause.FACTOR,
+        cause=Cause.SIGN if factor == -1 else Cause.FACTOR,
         block=block,
         coefficient=factor,
         coefficient_bar=bar,
@@ -240,33 +255,30 @@ def _by_factor(about: str, block: str, factor: float, bar: float, to: float) -> 
     )
 
 
-def _number(factor: float, bar: float) -> tuple[str, float]:
-    """Return a factor as it is written, and the number that this is: one that speaks for itself, else a decimal."""
-    telling = telling_value(factor - bar, factor + bar, {})
-    return (telling.text, telling.value) if telling else nearby_decimal(factor, bar)
-
-
-def certified(examination: MapExamination, claim: Any, *, but: Sequence[Pair] = ()) -> float | None:
+def certified(study: MapStudy, claim: MapClaim, *, but: Sequence[Pair] = ()) -> float | None:
     """Certify another claim with fresh directions; return the bound on its largest difference, None where it fails.
 
     Parameters
     ----------
-    examination, claim
+    study, claim
         What was measured, and what is to replace its claim.
     but
         Pairs that stay as wrong as they are.
     """
-    engine = examination.engine
+    engine = study.engine
     if engine.budget - engine.evaluations < ENOUGH:
         return None
-    settings = replace(examination.settings, seed=examination.settings.seed + 1)
+    settings = replace(study.settings, seed=study.settings.seed + 1)
+    left = {(pair.output, pair.block) for pair in but}
     try:
-        other = MapExamination(engine, claim, settings)
-        other.run()
+        other = MapStudy(engine, claim, settings)
+        other.stream = study.next_streams()
+        pairs = [pair for pair in other.every_pair if (pair.output, pair.block) not in left]
+        for pair in pairs:
+            pair.tolerance = max(pair.tolerance, study.pairs[pair.output][pair.block].tolerance)
+        certify_only(other, pairs)
     except (BudgetSpent, NonFiniteClaim):
         return None
-    left = {(pair.output, pair.block) for pair in but}
-    pairs = [pair for row in other.pairs for pair in row if (pair.output, pair.block) not in left]
     if any(pair.verdict is not Verdict.CORRECT for pair in pairs):
         return None
     return max(pair.difference.upper for pair in pairs)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from gradproof._evaluation.map_engine import MapEngine, check_finite
-from gradproof._problem.claims import Claim, JvpClaim, MatrixClaim, Structure, VjpClaim, lowest_precision
+from gradproof._evaluation.engine import Engine
+from gradproof._evaluation.seen import ENOUGH_VALUES
+from gradproof._problem.claims import JvpClaim, LinearMap, MatrixClaim, VjpClaim, lowest_precision
 from gradproof._problem.linearity import LINEARITY, Nonlinearity, nonlinearity
 from gradproof._problem.outputs import Outputs
 from gradproof._problem.problem import position
-from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._problem.structure import Structure
+from gradproof._words.precision import UNIT_ROUNDOFF, rounded_to
 from gradproof._words.results import Cause, Diagnosis
 from gradproof._words.settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, round_up
 from gradproof._words.vectors import FloatArray, inner
@@ -39,21 +41,38 @@ IN_WORDS: Final = {
 }
 
 
-def find_non_finite(claim: Claim, engine: MapEngine, structure: Structure) -> str:
+def find_non_finite(claim: LinearMap, engine: Engine, structure: Structure) -> str:
     """Return where the claim is not finite, "" where it is."""
     if isinstance(claim, MatrixClaim):
         return _in_matrix(claim, engine)
     assert isinstance(claim, (VjpClaim, JvpClaim))  # noqa: S101  # there is no other
     _, product = claim.first()
-    if np.isfinite(product).all():
-        return ""
     if isinstance(claim, VjpClaim):
-        return check_finite(engine.problem.blocks, [product[columns] for columns in structure.columns])
+        return in_blocks(engine, product, structure)
     bad = np.flatnonzero(~np.isfinite(product))
     return f"{product[bad[0]]} at {engine.outputs.name_of(int(bad[0]))}" if bad.size else ""
 
 
-def _in_matrix(claim: MatrixClaim, engine: MapEngine) -> str:
+def non_finite_of_ones(claim: VjpClaim, engine: Engine, structure: Structure) -> str:
+    """Return where the product with a cotangent of ones is not finite, "" where it is.
+
+    Sums over many outputs overflow where they are of one sign, as a loss's cotangents are, and not for random ones.
+    """
+    where = in_blocks(engine, claim.product(claim.even()), structure)
+    return f"{where}, for a cotangent of ones" if where else ""
+
+
+def in_blocks(engine: Engine, product: FloatArray, structure: Structure) -> str:
+    """Return where the first number that is not finite lies, "" where all are."""
+    for block, columns in zip(engine.problem.blocks, structure.columns, strict=True):
+        part = product[columns]
+        bad = np.flatnonzero(~np.isfinite(part))
+        if bad.size:
+            return f"{part[bad[0]]} in {block.name} at {position(int(bad[0]), block.shape)}"
+    return ""
+
+
+def _in_matrix(claim: MatrixClaim, engine: Engine) -> str:
     if claim.sparse:
         coo = claim.matrix.tocoo()
         bad = np.flatnonzero(~np.isfinite(coo.data))
@@ -85,12 +104,26 @@ class Tested:
         By how much two calls with the same argument differ, relatively, where that is more than rounding and no mistake.
     call, what
         How the call reads, and its last argument.
+    precision
+        The lowest one that its answers show: those of a product may all be numbers of a lower one than their type.
+    finite
+        All of the answers were.
     """
 
     diagnoses: tuple[Diagnosis, ...] = ()
     unsteady: float = 0.0
     call: str = ""
     what: str = ""
+    precision: str = "float64"
+    finite: bool = True
+
+    def judged_by(self, tolerance: float) -> Tested:
+        """Return the tests judged by the tolerance that the check has come to: a raised one excuses more rounding."""
+        limit = min(BELOW_TOLERANCE * tolerance, MOST)
+        excused = {Cause.NOT_LINEAR, Cause.LAYOUT}
+        return replace(
+            self, diagnoses=tuple(d for d in self.diagnoses if d.cause not in excused or not d.coefficient <= limit)
+        )
 
     @property
     def hidden(self) -> float:
@@ -124,20 +157,44 @@ def linearity_of(claim: VjpClaim | JvpClaim, tolerance: float | None = None, lea
     cannot make the derivative wrong.
     """
     what = "cotangent" if isinstance(claim, VjpClaim) else "tangent"
-    precision = lowest_precision(claim.outputs, claim.structure)
+    precision = shown_precision(claim)
     allowed = BELOW_TOLERANCE * (tolerance or DEFAULT_TOLERANCES[precision])
     if tolerance is None and precision != "float64":
         allowed = BELOW_HIGHEST * HIGHEST_TOLERANCES[precision]
     steady = min(LINEARITY * UNIT_ROUNDOFF[precision], MOST)
     limit = min(max(steady, allowed), MOST)
     call, found = claim.called.name, nonlinearity(claim, steady, limit, least)
+    finite = math.isfinite(found.multiple + found.sum + found.repeated)
     if found.repeated > MOST:
-        return Tested((_different_each_time(found.repeated, call, what),))
+        return Tested((_different_each_time(found.repeated, call, what),), precision=precision, finite=finite)
     unsteady = found.repeated if found.repeated > steady else 0.0
     limit = max(limit, UNSTEADY * unsteady)
     return Tested(
-        tuple(_not_linear(found, limit, call, what) or _by_layout(found, limit, call, what)), unsteady, call, what
+        tuple(_not_linear(found, limit, call, what) or _by_layout(found, limit, call, what)),
+        unsteady,
+        call,
+        what,
+        precision,
+        finite,
     )
+
+
+def shown_precision(claim: VjpClaim | JvpClaim) -> str:
+    """Return the lowest precision at work in a product: of the types, or one in which all numbers of an answer lie."""
+    _, product = claim.first()
+    of = claim.structure.columns if isinstance(claim, VjpClaim) else [block.rows for block in claim.outputs.blocks]
+    found = lowest_precision(claim.outputs, claim.structure)
+    for kind in ("float32", "float16", "bfloat16"):
+        if UNIT_ROUNDOFF[kind] <= UNIT_ROUNDOFF[found]:
+            continue
+        for part in [product, *(product[own] for own in of)]:
+            values = np.unique(part[part != 0])
+            with np.errstate(all="ignore"):  # beyond its range
+                fits = values.size >= ENOUGH_VALUES and np.array_equal(rounded_to(values, kind), values)
+            if fits:
+                found = kind
+                break
+    return found
 
 
 def _different_each_time(size: float, call: str, what: str) -> Diagnosis:
@@ -225,7 +282,7 @@ def asymmetry_of_matrix(claim: MatrixClaim, outputs: Outputs) -> tuple[float, st
     return float(np.linalg.norm(values)) / (2 * size), where
 
 
-def asymmetry_of_product(claim: Claim, engine: MapEngine, seed: int, scales: Sequence[float]) -> tuple[float, str]:
+def asymmetry_of_product(claim: LinearMap, engine: Engine, seed: int, scales: Sequence[float]) -> tuple[float, str]:
     """Estimate the same in units of the scales, from u·Hv − v·Hu over normal u and v."""
     generator = np.random.default_rng([seed, 0x73796D])
     blocks = engine.problem.blocks
@@ -246,5 +303,5 @@ def asymmetry_of_product(claim: Claim, engine: MapEngine, seed: int, scales: Seq
     return (math.hypot(*differences) / (2 * total) if total > 0 else 0.0), ""
 
 
-def _split(vector: FloatArray, engine: MapEngine) -> tuple[FloatArray, ...]:
+def _split(vector: FloatArray, engine: Engine) -> tuple[FloatArray, ...]:
     return tuple(vector[block.rows] for block in engine.outputs.blocks)

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 
-from gradproof._evaluation.engine import CoordinateLine, Engine
-from gradproof._evidence.certificate import Certifier, group_blocks
+from gradproof._evaluation.engine import Engine
+from gradproof._evaluation.lines import Line
+from gradproof._examination.certification import certify_only
+from gradproof._examination.study import Study
 from gradproof._numerics.lines import careful_derivative
 from gradproof._numerics.noise import Pool
+from gradproof._numerics.projections import Projection
+from gradproof._numerics.tables import Phi
+from gradproof._problem.answers import OneNumber
+from gradproof._problem.claims import GradientClaim
 from gradproof._problem.problem import Problem
-from gradproof._problem.scales import block_scales, coordinate_scales, length_along
+from gradproof._problem.scales import coordinate_scales, length_along
 from gradproof._words.directions import Coordinate, GivenDirection
 from gradproof._words.errors import UsageError
 from gradproof._words.results import Estimate, NumericalGradient
-from gradproof._words.settings import DEFAULT_CONFIDENCE
+from gradproof._words.settings import Settings
 from gradproof._words.vectors import FloatArray
 
 
@@ -38,16 +44,16 @@ def measure_direction(cost: Callable[[Any], Any], point: Any, direction: Any, *,
             meaning="Nothing would be displaced",
             remedy="Give a direction with a nonzero entry",
         )
-    engine = Engine(problem)
-    base, _ = engine.evaluate_point()
+    engine = Engine(problem, OneNumber(problem))
+    engine.evaluate_point()
     scale = length_along(problem, components)
     pool = Pool()
     if len(moved) == 1:
         (b, j), length = moved[0], float(components[moved[0][0]][moved[0][1]])
-        estimate = _along_coordinate(engine, base, b, j, scale * abs(length), pool)
+        estimate = _along_coordinate(engine, b, j, scale * abs(length), pool)
         estimate = _rescaled(estimate, length)
     else:
-        estimate = careful_derivative(engine.line(GivenDirection(components), base), scale, pool=pool)
+        estimate = careful_derivative(_without_claim(engine, GivenDirection(components)), scale, pool=pool)
     return replace(estimate, evaluations=engine.evaluations)
 
 
@@ -64,11 +70,11 @@ def measure_gradient(
 ) -> NumericalGradient:
     """Do what `gradproof.numerical_gradient` says."""
     problem = Problem(cost, point, point, has_aux=has_aux)
-    engine = Engine(problem)
-    base, _ = engine.evaluate_point()
+    engine = Engine(problem, OneNumber(problem))
+    engine.evaluate_point()
     pool = Pool()
     if complex_step:
-        certified = _certified_complex_step(problem, engine, base, pool)
+        certified = _certified_complex_step(problem, engine)
         if certified is not None:
             return certified
     values = [np.zeros(block.size) for block in problem.blocks]
@@ -76,12 +82,12 @@ def measure_gradient(
     scales = coordinate_scales(problem, values)
     for b, block in enumerate(problem.blocks):
         for j in range(block.size):
-            estimate = _along_coordinate(engine, base, b, j, float(scales[b][j]), pool)
+            estimate = _along_coordinate(engine, b, j, float(scales[b][j]), pool)
             values[b][j], bars[b][j] = estimate.value, estimate.error_bar
     return NumericalGradient(problem.assembled(values), problem.assembled(bars), engine.evaluations, "real differences")
 
 
-def _certified_complex_step(problem: Problem, engine: Engine, base: float, pool: Pool) -> NumericalGradient | None:
+def _certified_complex_step(problem: Problem, engine: Engine) -> NumericalGradient | None:
     """Take the gradient by the complex step, and believe it only as far as real lines certify it."""
     if problem.adapter.name != "numpy" or engine.precision != "float64":
         return None
@@ -93,39 +99,71 @@ def _certified_complex_step(problem: Problem, engine: Engine, base: float, pool:
             if derivative is None:
                 return None
             gradient[b][j] = derivative
-    engine.claimed = tuple(gradient)
-    norms = [float(np.linalg.norm(g)) for g in gradient]
-    groups = group_blocks(block_scales(problem, gradient), norms, [norm == 0 for norm in norms])
-    bars = [np.zeros(block.size) for block in problem.blocks]
-    for k, members in enumerate(groups):
-        certifier = Certifier(
-            members,
-            lambda direction: engine.line(direction, base),
-            len(problem.blocks),
-            seed=0,
-            stream=1000 * k,
-            alpha=(1 - DEFAULT_CONFIDENCE) / len(groups),
-            pool=pool,
-        )
-        certifier.run([CERTIFIED_TO] * len(members))
-        upper = certifier.evidence.upper()
-        if certifier.kink or certifier.failed or certifier.evidence.lower() > 0 or not math.isfinite(upper):
+    study = Study(engine, GradientClaim(tuple(gradient)), Settings(tolerance=CERTIFIED_TO, seed=0))
+    certify_only(study, study.every_pair)
+    bars = []
+    for block, pair in zip(problem.blocks, study.every_pair, strict=True):
+        if pair.lower > 0 or not math.isfinite(pair.upper) or (not pair.zero and pair.upper > NO_USE * pair.norm):
             return None
-        for member in members:
-            bars[member.block][:] = upper / member.scale
-            if member.norm > 0 and not member.zero and upper / member.scale > NO_USE * member.norm:
-                return None
+        bars.append(np.full(block.size, pair.upper))
     lines = "complex step, certified by real lines"
     return NumericalGradient(problem.assembled(gradient), problem.assembled(bars), engine.evaluations, lines)
 
 
-def _along_coordinate(engine: Engine, base: float, b: int, j: int, scale: float, pool: Pool) -> Estimate:
+def _without_claim(engine: Engine, direction: GivenDirection) -> Phi:
+    """Return φ along a direction, nothing taken off."""
+    nothing = GradientClaim(tuple(np.zeros(block.size) for block in engine.problem.blocks))
+    return Projection(Line(engine, direction, nothing), np.ones(1))
+
+
+def _along_coordinate(engine: Engine, b: int, j: int, scale: float, pool: Pool) -> Estimate:
     """Measure ∂J/∂θ for one coordinate, free of the rounding of the displacement."""
     unit: list[FloatArray] = [np.zeros(block.size) for block in engine.problem.blocks]
     unit[b][j] = 1.0
-    engine.claimed = tuple(unit)
-    line = CoordinateLine(engine, Coordinate(b, j), base)
-    return careful_derivative(line, scale, pool=pool)
+    return careful_derivative(Displaced(engine, b, j, GradientClaim(tuple(unit))), scale, pool=pool)
+
+
+class Displaced(Projection):
+    """φ along one coordinate where nothing is claimed: the rounding of the displacement is taken out all the same.
+
+    The displacement δ(t) that was representable differs from t by rounding; J changes by slope · (δ(t) − t) too much.
+    The slope is read off the values, which is accurate enough for a correction of the size of u.
+    """
+
+    def __init__(self, engine: Engine, block: int, index: int, claim: GradientClaim) -> None:
+        self.moved = Line(engine, Coordinate(block, index), claim, keep=True)
+        super().__init__(self.moved, np.ones(1))
+        self.block, self.index = block, index
+
+    def displacement(self, t: float) -> float:
+        """Return δ(t)."""
+        part = (self.moved.moves or {})[t][self.block]
+        return 0.0 if part is None else float(part[self.index])
+
+    def __call__(self, steps: Sequence[float]) -> FloatArray:
+        """Return φ(t) − φ(0) for the exact t; the slope is that of the values that are asked for together."""
+        values = super().__call__(steps)
+        found = {t: self._change(t) for t, v in zip(steps, values.tolist(), strict=True) if t != 0 and math.isfinite(v)}
+        moved = {t: self.displacement(t) for t in found}
+        slope = secant([(moved[t], change) for t, change in found.items() if moved[t] != 0])
+        exact = {t: change - slope * (moved[t] - t) for t, change in found.items()}
+        return np.array([0.0 if t == 0 else exact.get(t, math.nan) for t in steps])
+
+    def magnitude(self, reach: float) -> float:
+        """Return the largest |J| within reach."""
+        base = abs(float(self.line.base[0]))
+        near = [abs(float(self.line.base[0]) + self._change(t)) for t in self.line.known if abs(t) <= reach]
+        return max([base, *near])
+
+
+def secant(moved: Sequence[tuple[float, float]]) -> float:
+    """Return the slope through the outermost of some (δ, change), or through the point itself and the only one."""
+    if not moved:
+        return 0.0
+    high, low = max(moved), min(moved)
+    if high == low:
+        return high[1] / high[0]
+    return (high[1] - low[1]) / (high[0] - low[0])
 
 
 def _rescaled(estimate: Estimate, length: float) -> Estimate:

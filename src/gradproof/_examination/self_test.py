@@ -6,14 +6,16 @@ exactly, so that the decision can be made again for each mutation; and likewise 
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from gradproof._diagnosis.mutations import Mutation, mutations
-from gradproof._evidence.decision import Evidence, Member
+from gradproof._evidence.evidence import Evidence
 from gradproof._examination.study import Study
-from gradproof._words.results import SelfTestResult, Verdict
+from gradproof._words.results import SelfTestResult
 from gradproof._words.vectors import FloatArray
 
 STREAM: Final = 0x73656C66
@@ -32,7 +34,7 @@ def self_test_results(study: Study) -> tuple[SelfTestResult, ...]:
     tuple of SelfTestResult
         One for each mutation; none where the claim was found WRONG or not finite, as its mutations say nothing then.
     """
-    if study.non_finite or study.faulty:
+    if study.faulty:
         return ()
     problem = study.problem
     shapes = [block.shape for block in problem.blocks]
@@ -52,7 +54,7 @@ def _judge(study: Study, mutation: Mutation) -> SelfTestResult:
         # What is not finite is found in the claim itself, by every strategy.
         return SelfTestResult(mutation=name, block=blocks, relative_difference=float("nan"), caught=True)
     difference = max(_relative(study.claimed[b], change) for b, change in changes.items())
-    tolerance = min(study.states[b].tolerance for b in changes)
+    tolerance = min(study.pairs[0][b].tolerance for b in changes)
     seen = _seen_by_coordinates(study, changes)
     # Lines that do not certify any more would be followed by others, until the mistake is proved.
     caught = seen or (difference > tolerance and _seen_by_lines(study, changes))
@@ -79,28 +81,25 @@ def _seen_by_lines(study: Study, changes: dict[int, FloatArray]) -> bool:
     """Decide again with the same lines, had the mutated gradient been claimed."""
     for certifier in study.certifiers:
         concerned = [m for m in certifier.members if m.block in changes]
-        if not concerned or len(certifier.evidence.lines) < 2:
+        evidence = certifier.evidence[0]
+        if not concerned or len(evidence.lines) < 2 or len(evidence.lines) != len(certifier.lines):
             continue
-        mutated = dict(changes)
-        members = [
-            Member(
-                m.block,
-                m.scale,
-                float(np.linalg.norm(study.claimed[m.block] + mutated[m.block])) if m.block in mutated else m.norm,
-                zero=m.zero and m.block not in mutated,
-            )
-            for m in certifier.members
+        pairs = [
+            replace(pair, low=size, norm=size, high=size, zero=False)
+            if (mutated := changes.get(pair.block)) is not None
+            and (size := float(np.linalg.norm(study.claimed[pair.block] + mutated))) >= 0
+            else pair
+            for pair in evidence.pairs
         ]
-        evidence = Evidence(members, certifier.evidence.alpha)
-        for estimate, direction in zip(certifier.evidence.lines, certifier.directions, strict=True):
+        again = Evidence(pairs, evidence.scales, evidence.law, evidence.correct, evidence.wrong)
+        for block, (line, reading) in zip(evidence.lines, certifier.lines, strict=True):
             shift = 0.0
             for m in concerned:
-                component = direction.component(m.block, study.problem.blocks[m.block].shape)
+                component = line.direction.component(m.block, study.problem.blocks[m.block].shape)
                 if component is not None:
-                    shift += float(mutated[m.block] @ component)
-            evidence.lines.append(estimate.shifted(-shift))
-        tolerances = [study.states[m.block].tolerance for m in members]
-        if evidence.verdict(tolerances) is not Verdict.CORRECT:
+                    shift += float(changes[m.block] @ component)
+            again.lines.append(replace(block, size=abs(math.copysign(block.size, reading.value) - shift)))
+        if not again.certified():
             return True
     return False
 

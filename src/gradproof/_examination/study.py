@@ -1,245 +1,342 @@
-"""What is known in the course of one check at one point: the problem, the measurements, the blocks' states."""
+"""What is known in the course of one check at one point: the problem, the claim, the lines, the pairs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradproof._evaluation.coordinate_lines import CoordinateLines
-from gradproof._evaluation.engine import Engine, EngineLine
-from gradproof._evidence.certificate import Certifier
+from gradproof._evaluation.engine import STILL, Engine
+from gradproof._evaluation.lines import Line
+from gradproof._evidence.certificate import Certifier, Member
 from gradproof._evidence.columns import Exhaustive
-from gradproof._evidence.decision import Member
-from gradproof._evidence.zero import HIDDEN, NEARBY, NEGLIGIBLE, ROUNDED
-from gradproof._numerics.lines import Calibration, first_line, later_line
+from gradproof._evidence.evidence import Law, Pair
+from gradproof._evidence.ledger import Ledger
+from gradproof._evidence.zero import ROUNDED
+from gradproof._numerics.lines import LineReader
 from gradproof._numerics.noise import Pool
+from gradproof._numerics.readings import Calibration, LineReading
 from gradproof._numerics.statistics import student_quantile
-from gradproof._problem.problem import Problem, position
+from gradproof._numerics.tables import REPRESENTED, Phi, shorten_mantissa
+from gradproof._numerics.witnesses import AGAIN
+from gradproof._problem.claims import Claim, GradientClaim
+from gradproof._problem.outputs import OutputBlock
 from gradproof._problem.scales import block_scales
-from gradproof._words.directions import BlockDirection, Direction
+from gradproof._words.directions import BlockDirection, Direction, RandomDirection
 from gradproof._words.events import Phase
-from gradproof._words.precision import HALF, UNIT_ROUNDOFF
-from gradproof._words.results import Cause, Diagnosis, Difference, Estimate, Reason, Verdict
-from gradproof._words.settings import DEFAULT_TOLERANCES, Settings
-from gradproof._words.vectors import FloatArray, rms
+from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.results import Diagnosis, Reason, Verdict
+from gradproof._words.settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, Settings, round_up
+from gradproof._words.vectors import FloatArray, norm
+
+COMFORTABLE: Final = 18.0
+"""A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
+MARGIN: Final = 1.25
+"""Few cotangents leave a factor that no number of lines makes smaller; what that allows, and this much more."""
 
 
-@dataclass(slots=True)
-class BlockState:
-    """What is known of one block so far."""
-
-    tolerance: float
-    scale: float
-    norm: float
-    zero: bool
-    verdict: Verdict | None = None
-    difference: Difference = field(default_factory=lambda: Difference(estimate=math.nan, lower=0.0, upper=1.0))
-    resolution: float = 1.0
-    reason: Reason | None = None
-    residual: float = math.nan
-    numerical_norm: float = math.nan
-    not_exercised: int = 0
-    wrong_coordinates: int = 0
+class NonFiniteClaim(Exception):  # the sentence's subject; never leaves the library
+    """The claim is finite for one cotangent or tangent, and not for another; of which pair."""
 
 
 class Study:
-    """One check at one point.
+    """One check of one claim at one point.
 
     Parameters
     ----------
-    problem, settings
-        What was given.
+    engine
+        The function; the point has been evaluated.
+    claim
+        A: what the lines are less.
+    settings
+        As given.
     """
 
-    def __init__(self, problem: Problem, settings: Settings) -> None:
-        self.problem = problem
+    def __init__(self, engine: Engine, claim: Claim, settings: Settings) -> None:
+        self.engine = engine
+        self.problem = engine.problem
+        self.claim = claim
         self.settings = settings
-        self.strategy = settings.strategy
-        self.phase: Phase = "noise"
-        self.budget = settings.allowance
-        self.engine = Engine(problem, budget=self.budget)
-        self.pool = Pool()
+        self.outputs: tuple[OutputBlock, ...] = tuple(engine.answers.blocks[view.output] for view in claim.views)
+        self.base = claim.own(engine.base)
+        self.ledger = Ledger(settings.alpha)
+        self.reader = LineReader([view.rows for view in claim.views], settings.seed)
+        self.law = Law(claim.cotangents)
+        self.phase: Phase = "lines"
         self.notes: list[str] = []
         self.diagnoses: list[Diagnosis] = []
-        self.claimed: tuple[FloatArray, ...] = ()
-        self.base = math.nan
-        self.states: list[BlockState] = []
-        self.exhaustive: Exhaustive | None = None
         self.certifiers: list[Certifier] = []
-        self.calibration: Calibration | None = None
-        self.calibration_step = 1e-5
-        self.non_finite = False
-        self.anchor = 0.0
-        self.claim_unsteady = 0.0
         self.stream = 0
         self.spent = False
-        self.raised: list[str] = []
+        self.exhaustive: Exhaustive | None = None
+        self.quanta: dict[int, float] = {}
+        self.pairs: list[list[Pair]] = []
+        self.scales: list[float] = []
+        self.prepare()
 
-    def begin(self) -> None:
-        """Take in the claim and evaluate the point: everything that can be wrong with the input is found here."""
-        problem = self.problem
-        if problem.claimed is not True and not callable(problem.claimed):
-            self.claimed = problem.claimed_values(problem.claimed)
-            if self.find_non_finite():
-                return
-        self.base, returned = self.engine.evaluate_point()
-        if problem.claimed is True:
-            self.claimed = tuple(np.array(flat) for flat in problem.claimed_values(returned))
-        elif callable(problem.claimed):
-            self.claimed = self.engine.evaluate_claim()
-            self.compare_claims(self.engine.evaluate_claim())
-        if self.find_non_finite():
-            return
-        self.engine.claimed = self.claimed
-        self.make_states()
+    def prepare(self) -> None:
+        """Measure the claim's norms, choose scales and tolerances.
 
-    def find_non_finite(self) -> bool:
-        """Locate NaN and infinities in the claim: WRONG, and no evaluation is needed to say so."""
-        for block, gradient in zip(self.problem.blocks, self.claimed, strict=True):
-            bad = np.flatnonzero(~np.isfinite(gradient))
-            if bad.size:
-                self.non_finite = True
-                where = position(int(bad[0]), block.shape)
-                more = f" and {bad.size - 1} more" if bad.size > 1 else ""
-                self.diagnoses.append(
-                    Diagnosis(
-                        cause=Cause.NON_FINITE,
-                        block=block.name,
-                        where=f"{where}{more}",
-                        sentence=f"The claimed gradient of {block.name} is {gradient[bad[0]]} at {where}{more}.",
-                        remedy=f"find the division, logarithm or overflow that makes {block.name}{where if block.shape else ''} not finite",
-                    )
+        Raises
+        ------
+        NonFiniteClaim
+        """
+        low, middle, high = self.claim.norms(self.settings.alpha)
+        self.refuse_non_finite(middle)
+        # What is chosen here depends on no cotangent that certifies.
+        apart = getattr(self.claim, "apart", middle)
+        self.apart = apart
+        self.sizes = [norm(self.base[view.own]) for view in self.claim.views]
+        own = block_scales(self.problem, [np.zeros(1)] * len(self.problem.blocks))
+        hidden = apart * np.array(own) <= np.array([self.rounding(o) for o in range(len(self.sizes))])[:, None]
+        # A claim that counts as zero says nothing of the length over which its block matters.
+        self.scales = block_scales(self.problem, list(np.hypot.reduce(np.where(hidden, 0.0, apart), axis=0)[:, None]))
+        self.pairs = [
+            [
+                Pair(
+                    o,
+                    p,
+                    float(low[o, p]),
+                    float(middle[o, p]),
+                    float(high[o, p]),
+                    self.scales[p],
+                    self.first_tolerance(o, p),
+                    self.rounding(o),
                 )
-        return self.non_finite
-
-    def compare_claims(self, again: Sequence[FloatArray]) -> None:
-        """Note by how much two calls of the claimed gradient's function differ."""
-        with np.errstate(all="ignore"):
-            for block, one, two in zip(self.problem.blocks, self.claimed, again, strict=True):
-                total = float(np.linalg.norm(one) + np.linalg.norm(two))
-                change = float(np.linalg.norm(one - two)) / total if total > 0 else 0.0
-                if change > self.claim_unsteady:
-                    self.claim_unsteady = change
-                    self.unsteady_block = block.name
-
-    def make_states(self) -> None:
-        """Choose scales and tolerances for each block."""
-        norms = [float(np.linalg.norm(gradient)) for gradient in self.claimed]
-        weights = [rms(values) * norm for values, norm in zip(self.problem.values, norms, strict=True)]
-        # Beside a cost whose rounding hides it, a gradient is zero even where no other block tells.
-        roundoff = UNIT_ROUNDOFF[self.engine.precision]
-        base = abs(self.base) if math.isfinite(self.base) else 0.0
-        limit = max(roundoff**NEGLIGIBLE * max(weights), ROUNDED * roundoff * base)
-        zeros = [
-            n == 0 or (rms(v) > 0 and w <= limit) for n, w, v in zip(norms, weights, self.problem.values, strict=True)
+                for p in range(middle.shape[1])
+            ]
+            for o in range(middle.shape[0])
         ]
-        scales = block_scales(
-            self.problem, [g if not z else np.zeros(0) for g, z in zip(self.claimed, zeros, strict=True)]
-        )
-        self.states = [
-            BlockState(self.first_tolerance(block.dtype), scale, norm, zero)
-            for block, scale, norm, zero in zip(self.problem.blocks, scales, norms, zeros, strict=True)
-        ]
+        for pair in self.every_pair:
+            pair.zero = self.counts_as_zero(pair)
 
-    def first_tolerance(self, dtype: str) -> float:
-        """Return the tolerance given, or the default of the lower of the block's and the cost's precision."""
+    def refuse_non_finite(self, norms: FloatArray) -> None:
+        """Raise where a claim is not finite for some cotangent.
+
+        Raises
+        ------
+        NonFiniteClaim
+        """
+        if self.claim.kind == "gradient" or math.isfinite(norms.sum()):
+            return  # a gradient's entries were looked at; their squares may overflow
+        for o, p in np.argwhere(~np.isfinite(norms)):
+            raise NonFiniteClaim(f"{self.outputs[o].name} × {self.problem.blocks[p].name}")
+
+    @property
+    def every_pair(self) -> list[Pair]:
+        """All pairs, output by output."""
+        return [pair for row in self.pairs for pair in row]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the pairs'."""
+        found = {pair.verdict for pair in self.every_pair}
+        return next((v for v in (Verdict.WRONG, Verdict.INCONCLUSIVE) if v in found), Verdict.CORRECT)
+
+    @property
+    def faulty(self) -> list[Pair]:
+        """The pairs found WRONG."""
+        return [pair for pair in self.every_pair if pair.verdict is Verdict.WRONG]
+
+    @property
+    def claimed(self) -> tuple[FloatArray, ...]:
+        """The gradient that is claimed of a lone output, block by block."""
+        return self.gradient.blocks
+
+    @property
+    def gradient(self) -> GradientClaim:
+        """The claim of a lone output."""
+        assert isinstance(self.claim, GradientClaim)  # noqa: S101  # asked for these only
+        return self.claim
+
+    @property
+    def given_up(self) -> bool:
+        """The cost was found to be the very same everywhere: there is nothing to ask it."""
+        return any(pair.held is Reason.NOT_EXERCISED for pair in self.every_pair)
+
+    def unexercised(self) -> bool:
+        """Hold open what is claimed of a cost that is the very same at every displaced point: it may not use its argument."""
+        if self.claim.kind != "gradient":
+            return False
+        for _ in range(STILL):
+            line = self.line(self.random_direction(dict(enumerate(self.scales))))
+            if self.engine.moved or self.engine.still or line.at(0.5) is None or line.at(-0.5) is None:
+                break
+        if not self.engine.still:
+            return False
+        for pair in self.every_pair:
+            pair.held = Reason.NOT_EXERCISED
+        return True
+
+    # -- zero --------------------------------------------------------------------------------------------------------
+
+    def rounding(self, o: int, change: float = 0.0) -> float:
+        """Return the change of an output that is its rounding, where it is as large as at the point or changes so much."""
+        return ROUNDED * UNIT_ROUNDOFF[self.output_precision(o)] * max(self.sizes[o], change)
+
+    def hidden(self, o: int) -> float:
+        """Return what an output may change by unseen: roundings as they show at the nearest points at which it moves.
+
+        What cancels is rounded more coarsely than its size says, and alike along a block that multiplies it, so that it
+        seems to have a slope there. Of a random function the lines know the noise: 0.
+        """
+        if o not in self.quanta:
+            line = self.line(self.random_direction(dict(enumerate(self.scales))))
+            t, seen = max(REPRESENTED * line.shortest, UNIT_ROUNDOFF[self.engine.precision]), 0.0
+            while t <= 1 and not (seen or self.reader.repeats(line, o)):
+                t = shorten_mantissa(t)
+                for step in (t, -t):
+                    seen = max(seen, norm(line.change(step)[line.own_rows[o]]) if line.at(step) is not None else 0.0)
+                t *= AGAIN
+            self.quanta[o] = ROUNDED * seen
+            for pair in self.pairs[o]:
+                pair.hidden = self.quanta[o]
+        return self.quanta[o]
+
+    def output_precision(self, o: int) -> str:
+        """Return the lowest precision at work in an output's values."""
+        kinds = {self.engine.value_precision(self.claim.views[o].output), self.outputs[o].dtype}
+        kinds |= {block.dtype for block in self.problem.blocks}
+        return max(kinds, key=lambda kind: UNIT_ROUNDOFF[kind])
+
+    def counts_as_zero(self, pair: Pair) -> bool:
+        """Say whether a claim changes its output, over the block's own scale, by rounding only."""
+        return float(self.apart[pair.output, pair.block]) * pair.scale <= pair.rounding
+
+    # -- tolerances --------------------------------------------------------------------------------------------------
+
+    def first_tolerance(self, o: int, p: int) -> float:
+        """Return the tolerance given, or the default of the lowest precision at work."""
         if self.settings.tolerance is not None:
             return self.settings.tolerance
-        return max(DEFAULT_TOLERANCES[dtype], DEFAULT_TOLERANCES[self.engine.precision])
+        kinds = (
+            self.outputs[o].dtype,
+            self.problem.blocks[p].dtype,
+            self.engine.value_precision(self.claim.views[o].output),
+        )
+        return max(DEFAULT_TOLERANCES[kind] for kind in kinds)
 
-    @property
-    def base_is_small(self) -> bool:
-        """J is less than what the claim says it changes by over the parameters' scale: at a minimum, perhaps."""
-        return abs(self.base) < max(state.scale * state.norm for state in self.states)
+    def highest_tolerance(self, pair: Pair) -> float:
+        """Return up to where a tolerance may be raised."""
+        value = self.engine.value_precision(self.claim.views[pair.output].output)
+        kinds = self.outputs[pair.output].dtype, self.problem.blocks[pair.block].dtype, value
+        return max(HIGHEST_TOLERANCES[kind] for kind in kinds)
 
-    @property
-    def noise(self) -> float:
-        """Standard deviation of one value of the cost, as far as it is known."""
-        return self.pool.level(0.5 * UNIT_ROUNDOFF[self.engine.precision] * abs(self.base))[0]
+    def follow_precision(self) -> None:
+        """Judge by the precision that the values have shown: a function may be worked out in a lower one."""
+        for pair in self.every_pair:
+            pair.tolerance = max(pair.tolerance, self.first_tolerance(pair.output, pair.block))
+            pair.rounding = max(pair.rounding, self.rounding(pair.output))
 
-    @property
-    def faulty(self) -> list[int]:
-        """Numbers of the blocks found WRONG."""
-        return [b for b, state in enumerate(self.states) if state.verdict is Verdict.WRONG]
+    def raise_tolerances(self, certifier: Certifier) -> bool:
+        """Raise tolerances that were not given to what the noise of these lines can resolve; return whether some were."""
+        if self.settings.tolerance is not None:
+            return False
+        raised = False
+        for evidence in certifier.evidence.values():
+            if len(evidence.lines) < 2 or evidence.lost is not None or evidence.settled():
+                continue
+            comfortable = max(COMFORTABLE, MARGIN * evidence.law.least_factor(evidence.correct))
+            for pair, scale in zip(evidence.pairs, evidence.scales, strict=True):
+                change = scale * pair.low
+                if pair.zero or change <= 0:
+                    continue
+                wanted = min(round_up(comfortable * evidence.spread() / (2 * change)), self.highest_tolerance(pair))
+                if wanted > pair.tolerance:
+                    pair.tolerance, raised = wanted, True
+        return raised
 
-    def line_of(self, direction: Direction) -> EngineLine:
+    # -- lines -------------------------------------------------------------------------------------------------------
+
+    def line(self, direction: Direction) -> Line:
         """Return the line of discrepancies along a direction."""
-        return self.engine.line(direction, self.base)
-
-    def lines_of(self, block: int, indices: NDArray[np.intp], scales: FloatArray) -> CoordinateLines:
-        """Return lines of discrepancies along coordinates of one block, which are evaluated together."""
-        return CoordinateLines(self.engine, block, indices, scales, self.base, self.noise)
+        return Line(self.engine, direction, self.claim)
 
     def next_streams(self, count: int = 1000) -> int:
         """Reserve stream numbers, so that no two directions of a check share their entries."""
         self.stream += count
         return self.stream
 
-    def certifier(self, members: list[Member], alpha: float) -> Certifier:
-        return Certifier(
+    def random_direction(self, scales: dict[int, float]) -> RandomDirection:
+        """Return a fresh direction in some blocks."""
+        every = tuple(scales.get(p, 0.0) for p in range(len(self.problem.blocks)))
+        return RandomDirection(self.settings.seed, self.next_streams(), every)
+
+    def certifier(
+        self,
+        members: Sequence[Member],
+        outputs: Sequence[int],
+        correct: float,
+        wrong: float,
+        claim: Claim | None = None,
+    ) -> Certifier:
+        """Return a certificate of some blocks and outputs, in streams of its own."""
+        claim = claim or self.claim
+        certifier = Certifier(
             members,
-            self.line_of,
-            len(self.states),
+            {o: [self.pairs[o][m.block] for m in members] for o in outputs},
+            lambda direction: Line(self.engine, direction, claim),
+            self.reader,
+            blocks=len(self.problem.blocks),
+            size=sum(self.problem.blocks[m.block].size for m in members),
             seed=self.settings.seed,
             stream=self.next_streams(),
-            alpha=alpha,
-            pool=self.pool,
-            size=sum(self.problem.blocks[member.block].size for member in members),
+            law=self.law,
+            correct=correct,
+            wrong=wrong,
         )
+        self.certifiers.append(certifier)
+        return certifier
 
-    def set_anchor(self, line: EngineLine, estimate: Estimate) -> None:
-        """Find what a gradient of zero everywhere is to be judged by: how much the cost changes at all, per unit of t.
+    def refine(self) -> None:
+        """Know the claim's norms better, once, where what was known of them does not decide."""
+        better = self.claim.refine(self.settings.alpha)
+        if better is None:
+            return
+        low, middle, high = better
+        self.refuse_non_finite(middle)
+        for pair in self.every_pair:
+            where = pair.output, pair.block
+            pair.low, pair.norm = max(pair.low, float(low[where])), float(middle[where])
+            pair.high = min(pair.high, float(high[where]))
 
-        Where the cost hardly moves, what its rounding hides is the least that can be asked.
-        """
-        reach = max((abs(t) for t in line.known if abs(t) <= NEARBY), default=min(map(abs, line.known)))
-        seen = [e for t, e in line.known.items() if abs(t) <= reach and not e.error]
-        spread = max((abs(e.value - self.base) for e in seen), default=0.0)
-        roundoff = UNIT_ROUNDOFF[self.engine.precision]
-        # A step in half precision crosses the cost's curvature, which passes for noise there: that excuses nothing.
-        excused = roundoff < HALF and math.isfinite(estimate.value)
-        hidden = HIDDEN * max(estimate.roundoff_error, roundoff * abs(self.base)) if excused else 0.0
-        tolerance = max(state.tolerance for state in self.states)
-        self.anchor = max(spread / reach if reach > 0 else 0.0, hidden / tolerance)
+    # -- one output, as the searches and single coordinates of a cost see it ------------------------------------------
 
-    def negligible(self, b: int) -> float:
-        """Size of a residual that counts as none in a block of zeros: what the tolerance makes of the others' share."""
-        state = self.states[b]
-        shares = [s.scale * s.norm for s in self.states if not s.zero]
-        share = max(shares, default=self.anchor)
-        return state.tolerance * share / state.scale if state.scale > 0 else 0.0
+    @property
+    def pool(self) -> Pool:
+        """What is known of the noise of the first output."""
+        return self.reader.pools[0]
 
-    def measure(self, direction: Direction, calibrations: dict[int, Calibration | None], block: int) -> Estimate:
-        """Measure the discrepancy ∇J − g along a direction in one block, by four values once the block is calibrated."""
-        line = self.line_of(direction)
-        calibration = calibrations.get(block)
+    @property
+    def noise(self) -> float:
+        """Standard deviation of one value, root sum of squares over the outputs."""
+        levels = [
+            pool.level(0.5 * UNIT_ROUNDOFF[self.output_precision(o)] * size)[0]
+            for o, (pool, size) in enumerate(zip(self.reader.pools, self.sizes, strict=True))
+        ]
+        return math.hypot(*levels)
+
+    def phi(self, direction: Direction) -> Phi:
+        """Return φ: ℝ → ℝ of a lone output along a direction."""
+        return self.reader.lone_number(self.line(direction))
+
+    def measure(self, direction: Direction, calibrations: dict[int, Calibration | None], block: int) -> LineReading:
+        """Measure the discrepancy along a direction in one block, by four values once the block is calibrated."""
+        line, calibration = self.line(direction), calibrations.get(block)
         if calibration is None:
-            estimate, calibrations[block] = first_line(line, 0.0, self.pool, max_evaluations=26, scale=0.5)
-            return estimate
-        return later_line(line, calibration, self.pool, expect_zero=False)
+            reading = self.reader.first(line, [0.0], max_evaluations=26, scale=0.5)
+            calibrations[block] = self.reader.calibration
+            return reading
+        return self.reader.later(line, calibration=calibration, expect_zero=False)
 
-    def decision_bar(self, estimate: Estimate) -> float:
+    def decision_bar(self, reading: LineReading) -> float:
         """Return the half-width with which decisions are made: noise by its own uncertainty, truncation three times."""
-        t = student_quantile(estimate.degrees_of_freedom, self.settings.alpha / 100)
-        return 3 * estimate.truncation_error + t * estimate.roundoff_error
+        block = reading.blocks[0]
+        t = student_quantile(block.degrees, self.settings.alpha / 100)
+        return 3 * block.truncation + t * block.spread
 
-    def block_direction(self, b: int, stream: int) -> BlockDirection:
+    def block_direction(self, p: int, stream: int) -> BlockDirection:
         """Return a direction within one block."""
-        return BlockDirection(self.settings.seed, stream, b, self.states[b].scale)
-
-    def note_norms(self, b: int, residual: float, numerical: float) -> None:
-        """Keep what the probes say of a block's norms, where its coordinates were not measured."""
-        state = self.states[b]
-        if self.exhaustive is None:
-            state.residual, state.numerical_norm = residual, numerical
-            total = state.norm + numerical
-            estimate = min(residual / total, 1.0) if total > 0 else 0.0
-            state.difference = Difference(
-                estimate=max(estimate, state.difference.lower),
-                lower=state.difference.lower,
-                upper=max(state.difference.upper, estimate),
-            )
+        return BlockDirection(self.settings.seed, stream, p, self.scales[p])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -33,11 +33,17 @@ ORDINARY: Final = 8.0
 ½u|J| was seen."""
 STANDS_OUT: Final = 4.0
 """A coefficient this many times above the later ones is signal, not noise (ECNoise's factor)."""
+FEW_QUANTA: Final = 100.0
+"""A cost that changes by fewer times its granularity is known by its granularity only."""
+VISIBLE_GRAIN: Final = 0.02
+"""Values rougher than this part of the cost's granularity show it (rounding to a grid scatters by 1/√12 of it)."""
 FAR_ABOVE_ROUNDING: Final = 1000.0
 FAR_ABOVE_LOW_PRECISION: Final = 30.0
 """A plateau this many times above u|J| must be seen at a second step before it is called noise: in double precision,
 where a factor of 1000 still leaves three digits to see a kink by, and below it, where it would not."""
 
+AS_NOISY: Final = 20.0
+"""Noise up to this many times the difference of two calls at one point is that of a random function."""
 MOST_ROOM: Final = 300.0
 """Logarithm of the largest factor on a step that is worth computing."""
 
@@ -86,6 +92,11 @@ class Reading:
         """Return h|φ′|, h²|φ″|, … h⁶|φ⁽⁶⁾| as far as the coefficients show them."""
         return tuple(c / one for c, one in zip(self.coefficients, leading_coefficients(), strict=True))
 
+    def shorter(self, factor: float) -> Reading:
+        """Return what is expected at a step shorter by a factor: degree k falls like its k-th power, the noise stays."""
+        fallen = tuple(c / factor**k for k, c in enumerate(self.coefficients, 1))
+        return replace(self, coefficients=fallen)
+
     def room(self) -> float:
         """Return the factor by which the step may be lengthened until degree 6 rises out of the noise.
 
@@ -125,9 +136,10 @@ def read_table(
     Parameters
     ----------
     values
-        e₋₃ … e₃ (or e₀ … e₆ on one side), in the units of the cost, shape (7,).
+        e₋₃ … e₃ (or e₀ … e₆ on one side), in the units of the cost, shape (7,); or (7, n) for the n components of a
+        block, of which the norms are read.
     magnitude
-        Largest absolute value that was rounded on the way, in the same units.
+        Largest absolute value, or norm over a block, that was rounded on the way, in the same units.
     unit_roundoff
         u of the precision in which the cost is returned.
     granularity
@@ -143,49 +155,94 @@ def read_table(
     -------
     Reading
     """
-    coefficients = np.abs(gram_polynomials() @ values).tolist()[1:]
+    every = gram_polynomials()[1:] @ values
+    if values.ndim == 1:
+        coefficients, alike = np.abs(every).tolist(), 1.0
+    else:
+        coefficients, alike = np.sqrt(np.sum(every * every, axis=1)).tolist(), participation(every[3:])
     moves = values if changes is None else changes
-    stuck = POINTS - 1 - int(np.count_nonzero(moves[1:] - moves[:-1])) >= (POINTS - 1) // 2
+    differ = moves[1:] != moves[:-1]
+    moved = int(np.count_nonzero(differ if differ.ndim == 1 else differ.any(axis=1)))
+    stuck = POINTS - 1 - moved >= (POINTS - 1) // 2
     # A uniform error of ±q/2 has the standard deviation q/√12.
     floor = max(0.5 * unit_roundoff * magnitude, granularity / math.sqrt(12))
     roundoff = max(unit_roundoff, parameter_roundoff)
     far = FAR_ABOVE_ROUNDING if roundoff < 1e-12 else FAR_ABOVE_LOW_PRECISION
     suspicious = max(far * roundoff * (magnitude + sensitivity), granularity)
-    plateau, noise, degrees = _plateau(coefficients, floor)
+    plateau, noise, degrees = _plateau(coefficients, floor, alike)
     return Reading(tuple(coefficients), plateau, noise, degrees, floor, suspicious, stuck)
+
+
+def participation(errors: FloatArray) -> float:
+    """Return how many components of like size share in an error: (Σe²)²/Σe⁴, 1 for a single one.
+
+    Parameters
+    ----------
+    errors
+        Shape (n,), or (k, n) for k errors of each component.
+    """
+    shares = errors * errors if errors.ndim == 1 else np.sum(errors * errors, axis=0)
+    largest = float(np.max(shares, initial=0.0))
+    if largest == 0 or not math.isfinite(largest):
+        return float(max(shares.size, 1))
+    shares = shares / largest
+    return float(np.sum(shares)) ** 2 / float(shares @ shares)
 
 
 def roughness(values: FloatArray) -> float:
     """Return the mean size of the coefficients of degree 3 to 6: the noise, where the step is short."""
-    return float(np.mean(np.abs(gram_polynomials()[3:] @ values)))
+    errors = gram_polynomials()[3:] @ values
+    return (
+        float(np.mean(np.abs(errors)))
+        if errors.ndim == 1
+        else float(np.max(np.mean(np.abs(errors), axis=0), initial=0))
+    )
 
 
-def _plateau(coefficients: list[float], floor: float) -> tuple[int, float, float]:
+def _plateau(coefficients: list[float], floor: float, alike: float = 1.0) -> tuple[int, float, float]:
     """Find where the coefficients stop falling; return that degree, the noise and its degrees of freedom.
 
     The tail from a degree on is noise where none of its coefficients stands out from the later ones. An odd or an even
-    function, every other coefficient of which is zero, does not look like noise then.
+    function, every other coefficient of which is zero, does not look like noise then. Norms over a block count as
+    many degrees of freedom as there are like components.
     """
     for start in range(1, POINTS - 1):
         tail = coefficients[start - 1 :]
-        alike = len(tail) > 2 or tail[-1] <= STANDS_OUT * max(tail[0], floor)  # else an even function's
-        if alike and none_stands_out(tail, floor):
+        even = len(tail) == 2 and tail[-1] > STANDS_OUT * max(tail[0], floor)  # else an even function's
+        if not even and none_stands_out(tail, floor, alike):
             # A tail that does not reach back to degree 1 was picked for being small: that costs a degree of freedom.
             degrees = len(tail) - (start > 1)
-            return start, max(root_mean_square(tail), floor), float(max(degrees, 1))
+            return start, max(root_mean_square(tail), floor), float(max(degrees, 1)) * alike
     first, middle, last = (max(coefficients[k : k + 2]) for k in (0, 2, 4))
     if middle > first or last > middle / 2:
         tail = coefficients[2:]  # falls at its very end only, by accident
-        return 3, max(root_mean_square(tail), floor), float(len(tail))
+        return 3, max(root_mean_square(tail), floor), float(len(tail)) * alike
     end = coefficients[-1]
-    return (POINTS - 1 if end <= STANDS_OUT * floor else POINTS), max(end, floor), 1.0
+    return (POINTS - 1 if end <= STANDS_OUT * floor else POINTS), max(end, floor), alike
 
 
-def none_stands_out(tail: Sequence[float], floor: float) -> bool:
-    """Say whether no coefficient stands out from the later ones."""
-    return all(
-        c <= STANDS_OUT * floor or c <= STANDS_OUT * root_mean_square(tail[k:]) for k, c in enumerate(tail[:-1], 1)
-    )
+def none_stands_out(tail: Sequence[float], floor: float, alike: float = 1.0) -> bool:
+    """Say whether no coefficient stands out from the later ones: three deviations above, √alike times smaller for a norm."""
+    above = 1 + (STANDS_OUT - 1) / math.sqrt(alike)
+    return all(c <= STANDS_OUT * floor or c <= above * root_mean_square(tail[k:]) for k, c in enumerate(tail[:-1], 1))
+
+
+def visible_grain(spacing: float, values: FloatArray, changes: FloatArray, others: Sequence[FloatArray] = ()) -> float:
+    """Return the spacing of the values where a table shows it as noise, else 0: multiples of a step are no rounding.
+
+    Parameters
+    ----------
+    spacing
+        Of the function's values; 0 for none.
+    values, changes
+        A table's, and the function's own.
+    others
+        Values of other tables that may show it.
+    """
+    if spacing > 0 and float(np.max(np.abs(changes), initial=0.0)) <= FEW_QUANTA * spacing:
+        return spacing
+    shown = spacing > 0 and any(roughness(v) >= VISIBLE_GRAIN * spacing for v in (values, *others))
+    return spacing if shown else 0.0
 
 
 def granularity_of(values: FloatArray, unit_roundoff: float) -> float:
@@ -246,14 +303,14 @@ class Pool:
         """
         self.readings.append((noise, 3.0, min(floor, noise / (2 * ORDINARY))))
 
-    def witness(self, noise: float, floor: float) -> None:
-        """Take in one more number that agrees with the noise that is known, as a further degree of freedom.
+    def witness(self, noise: float, floor: float, degrees: float = 1.0) -> None:
+        """Take in one more number that agrees with the noise that is known, as further degrees of freedom.
 
         Whoever asks for more than some tens of them is no longer limited by how well the noise is known.
         """
-        known, degrees = self.level(floor)
-        if degrees < WELL_KNOWN and WEAKEST * known <= noise <= STANDS_OUT * known:
-            self.readings.append((noise, 1.0, floor))
+        known, so_far = self.level(floor)
+        if so_far < WELL_KNOWN and WEAKEST * known <= noise <= STANDS_OUT * known:
+            self.readings.append((noise, min(degrees, WELL_KNOWN), floor))
 
     def forget(self) -> None:
         """Drop what was learnt along lines that varied too fast to tell noise from the cost itself."""

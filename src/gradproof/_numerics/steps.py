@@ -7,17 +7,18 @@ rounded, noisy or outside the domain, and so where to look next.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from gradproof._numerics.formulas import BETWEEN, POINTS, interpolation_weights
-from gradproof._numerics.noise import Pool, read_table, roughness
+from gradproof._numerics.noise import AS_NOISY, Pool, read_table, visible_grain
 from gradproof._numerics.statistics import student_quantile, within
 from gradproof._numerics.tables import (
     REPRESENTED,
     SAME_JUMP,
-    Line,
+    Phi,
     Table,
     irregular,
     is_kink,
@@ -55,8 +56,6 @@ CLEAR: Final = 30.0
 """A coefficient this many times above the higher ones, or above rounding, is the curvature of the cost."""
 CHEAPER: Final = 14.0
 """A spread of so many targets takes five lines instead of two (√(m/q_m) is 36 and 1410 at α = 1e-6)."""
-FEW_QUANTA: Final = 100.0
-"""A cost that changes by fewer times its granularity is known by its granularity only."""
 DELICATE: Final = 30.0
 """A cost that changes by this many times its value over the parameters' scale feels the rounding of its arguments."""
 LONGEST: Final = 10 * math.pi**2
@@ -69,10 +68,10 @@ RISES: Final = 8.0
 jump among two or three levels, and look like noise, nine in ten change by less than 3.5 times theirs."""
 LOST: Final = 0.1
 """A curvature of which less than this is seen, where a longer step promises it clearly, is lost in rounding."""
-VISIBLE_GRAIN: Final = 0.02
-"""Values rougher than this part of the cost's granularity show it (rounding to a grid scatters by 1/√12 of it)."""
 ONE_SIDED_AMPLIFICATION: Final = 3.9
 """Standard deviation of the one-sided formula of order 3, over noise/step: √(11² + 18² + 9² + 2²)/6."""
+BY_CHANCE: Final = 2.0
+"""Bars that hold with probability 0.999 are missed by a little in one of so many searches: twice as wide ones are not."""
 DISPLAY_ALPHA: Final = 1.0e-3
 """Displayed error bars hold with probability 0.999 for the estimated noise."""
 
@@ -82,7 +81,7 @@ class StepSearch:
 
     def __init__(
         self,
-        line: Line,
+        line: Phi,
         scale: float,
         target: float,
         pool: Pool,
@@ -141,7 +140,8 @@ class StepSearch:
 
     def table(self, step: float, values: FloatArray, changes: FloatArray, side: int = 0) -> Table:
         # Where the claim is taken off in the values, the function's own slope is what rounding the arguments feels.
-        slope = max(abs(float(each[-1] - each[0])) for each in (values, changes)) / (POINTS - 1) / step
+        # At the points themselves: that of an even function is zero in the mean.
+        slope = max(float(np.max(np.abs(each[1:] - each[:-1]))) for each in (values, changes)) / step
         reading = read_table(
             values,
             self.line.magnitude(POINTS * step),
@@ -155,11 +155,8 @@ class StepSearch:
 
     def granularity(self, values: FloatArray, changes: FloatArray) -> float:
         """Return the spacing of the cost's values where a table shows it as noise: multiples of a step are no rounding."""
-        spacing = self.line.granularity
-        if spacing > 0 and float(np.max(np.abs(changes))) <= FEW_QUANTA * spacing:
-            return spacing
-        seen = [values, *(table.values for table in (*self.suspects, *self.good))]
-        return spacing if spacing > 0 and any(roughness(v) >= VISIBLE_GRAIN * spacing for v in seen) else 0.0
+        others = [table.values for table in (*self.suspects, *self.good)]
+        return visible_grain(self.line.granularity, values, changes, others)
 
     def reread(self) -> None:
         """The granularity of the cost has come to light: read all tables again with it."""
@@ -196,16 +193,21 @@ class StepSearch:
         """Look between the points: a frequency far above the step's looks smooth on equally spaced ones."""
         if self.target > 0 or self.line.evaluations >= self.limit or table.reading.stuck:
             return False
-        place = shorten_mantissa(BETWEEN * table.step)
-        value = self.line([-3 * table.step, place, 3 * table.step])[1]
-        weights = interpolation_weights()
-        expected = float(weights @ table.values)
-        slope = table.derivatives[0]
-        expected += slope * (place - BETWEEN * table.step)
+        outward = table.side or 1
+        place = self.between(table.step, table.side)
+        value = self.line([place])[0]
+        expected = float(interpolation_weights() @ table.values)
+        middle = 0.0 if table.side == 0 else 3 * table.step
+        expected += table.derivatives[0] * (place - outward * (middle + BETWEEN * table.step))
         noise, _ = self.pool.level(table.reading.floor)
         rounding = 4 * self.line.unit_roundoff * self.sensitivity(table)
         allowed = 12 * noise + rounding + 4 * table.step * table.truncation
         return not within(value - expected, max(allowed, 0.1 * table.reading.suspicious))
+
+    @staticmethod
+    def between(step: float, side: int) -> float:
+        """Return the place between seven points at which they are compared with a value of their own."""
+        return shorten_mantissa(BETWEEN * step) if side == 0 else side * shorten_mantissa((3 + BETWEEN) * step)
 
     def after_failure(self, step: float) -> float:
         """The cost failed at this step: shorten it, unless shorter ones were fine already."""
@@ -325,8 +327,12 @@ class StepSearch:
                     return True
         return False
 
-    def contradict(self, one: Table, two: Table) -> bool:
-        return not within(one.derivatives[0] - two.derivatives[0], self.bar(one) + self.bar(two))
+    def contradict(self, one: Table, two: Table, times: float = 1.0) -> bool:
+        return not within(one.derivatives[0] - two.derivatives[0], times * (self.bar(one) + self.bar(two)))
+
+    def rivals(self, best: Table) -> list[Table]:
+        """Return the usable tables that contradict one."""
+        return [table for table in self.good if table is not best and self.contradict(table, best)]
 
     def sensitivity(self, table: Table) -> float:
         """Change of the cost over the parameters' scale: u times this is what rounding the arguments may cost."""
@@ -336,7 +342,7 @@ class StepSearch:
         """Tell whether a plateau far above rounding is noise, a kink, or a step that is far too long."""
         if self.pool.repetition is None:
             self.pool.repetition = self.line.repeat()
-        if self.pool.repetition >= table.reading.noise / 20:
+        if self.pool.repetition * AS_NOISY >= table.reading.noise:
             return self.accept_noise()  # two calls at the same point differ as much
         far = [other for other in self.suspects if table.step <= MUCH_SHORTER * other.step]
         if far:
@@ -421,8 +427,12 @@ class StepSearch:
     def one_side_will_do(self) -> bool:
         """Look at the open side once: at an edge no step is short enough, and where truncation is nothing none pays."""
         self.looked_aside = True
-        table = self.look_aside(max(self.first_step / 2, self.floor), self.open_side)
+        step = shorten_mantissa(max(self.first_step / 2, self.floor))
+        self.line([self.between(step, self.open_side)])  # values at multiples of one step alone look rounded to it
+        table = self.look_aside(step, self.open_side)
         if table is None or table.reading.high or table.truncation > max(self.spread(table), self.target):
+            return False
+        if self.too_far_apart(table):
             return False
         self.good.append(table)
         self.pool.add(table.reading)
@@ -458,14 +468,13 @@ class StepSearch:
             return self.at_kink(self.suspects[-1])
         if self.good:
             best = min(self.good, key=self.bar)
-            bar = self.bar(best)
-            rivals = [table for table in self.good if table is not best and self.contradict(table, best)]
             # Two usable steps contradict each other: the shorter is less wrong, by no more than their distance.
-            if rivals and min(t.step for t in rivals) < best.step:
-                best = min(rivals, key=lambda table: table.step)
-                bar = self.bar(best)
-            bar = max([bar, *(abs(t.derivatives[0] - best.derivatives[0]) for t in rivals)])
-            return self.estimate(best, bar, trusted=not rivals)
+            best = min([best, *self.rivals(best)], key=lambda table: table.step)
+            rivals = self.rivals(best)
+            apart = [abs(t.derivatives[0] - best.derivatives[0]) for t in rivals]
+            trusted = not any(self.contradict(t, best, BY_CHANCE) for t in rivals)
+            found = self.estimate(best, max([self.bar(best), *apart]), trusted=trusted)
+            return replace(found, truncation_error=max([found.truncation_error, *apart]))
         if not self.suspects:
             return self.nothing()
         near = self.kink_beside_point()

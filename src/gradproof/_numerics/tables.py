@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Protocol
@@ -24,8 +24,8 @@ SLOW: Final = 0.1
 """Derivatives that fall by less than this over two degrees do not show yet how they go on."""
 
 
-class Line(Protocol):
-    """φ along one direction; values are kept, so that asking twice costs nothing."""
+class Phi(Protocol):
+    """φ: ℝ → ℝ, to be asked for values; they are kept, so that asking twice costs nothing."""
 
     @property
     def unit_roundoff(self) -> float:
@@ -60,6 +60,53 @@ class Line(Protocol):
         """Evaluate at t = 0 once more; return the absolute change, 0 for a deterministic cost."""
 
 
+class Line(Protocol):
+    """t ↦ φ(t), the discrepancies of R components in some blocks; values are kept, so that asking twice costs nothing."""
+
+    @property
+    def rows(self) -> tuple[slice, ...]:
+        """The components of each block."""
+
+    @property
+    def own_rows(self) -> tuple[slice, ...]:
+        """The function's own values that belong to each block."""
+
+    @property
+    def base(self) -> FloatArray:
+        """The function's own values at t = 0, shape (M,)."""
+
+    @property
+    def evaluations(self) -> int:
+        """Calls of the function so far, on all lines."""
+
+    @property
+    def shortest(self) -> float:
+        """Shortest t for which θ + t v is represented in the parameters' precision."""
+
+    @property
+    def parameter_roundoff(self) -> float:
+        """u of the lowest precision among the parameters and the values: θ + t v lies off the line by that much."""
+
+    def unit_roundoff(self, k: int) -> float:
+        """Return u of the precision of a block's values."""
+
+    def granularity(self, k: int) -> float:
+        """Return the spacing of a block's values where they are visibly rounded, else 0."""
+
+    def at(self, t: float) -> tuple[FloatArray, FloatArray] | None:
+        """Return φ(t) and the sizes of what was rounded on the way, shapes (R,); None where the function failed."""
+
+    def change(self, t: float) -> FloatArray:
+        """Return F(θ + t v) − F(θ) itself, shape (M,), for a t that was asked for before and did not fail."""
+
+    @property
+    def known(self) -> Iterable[float]:
+        """All t ≠ 0 that were asked for and did not fail."""
+
+    def repeat(self) -> FloatArray | None:
+        """Evaluate at t = 0 once more; return by how much the components differ, None where the function failed."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Seven equally spaced values about 0 (side 0), or on one side of it (side ±1)."""
@@ -85,23 +132,37 @@ class Table:
 
     @cached_property
     def truncation(self) -> float:
-        """Bound on the best formula's truncation error, h⁶φ⁽⁷⁾/140 in the middle and h⁶φ⁽⁷⁾/7 at the end.
+        """Bound on the best formula's truncation error."""
+        best, next_, _ = self.derivatives
+        return truncation_bound(self.reading, abs(best - next_), self.step, self.side)
 
-        Nothing where the noise hides the fifth degree. Otherwise h⁷φ⁽⁷⁾ is taken as h⁵φ⁽⁵⁾ times the slowest fall
-        over two degrees that is seen, times thirty; where they hardly fall, ten times the last correction is allowed.
-        """
-        plateau = self.reading.plateau
-        if plateau < POINTS - 1:
-            return 0.0
-        d = self.reading.derivatives()
-        # Not the first: where a claim is taken off, what is left of φ′ says nothing of how the derivatives fall.
-        pairs = [(d[1], d[3]), (d[2], d[4])] + ([(d[3], d[5])] if plateau == POINTS else [])
-        rate = max((late / early for early, late in pairs if early > 0), default=1.0)
-        if rate > SLOW:
-            best, next_, _ = self.derivatives
-            return 10 * abs(best - next_)
-        fifth = max(d[4], math.sqrt(d[3] * d[5]))
-        return 30 * rate * fifth / self.step / (140 if self.side == 0 else 7)
+
+def truncation_bound(reading: Reading, correction: float, step: float, side: int = 0) -> float:
+    """Bound the truncation error of the formula of order 6: h⁶φ⁽⁷⁾/140 in the middle and h⁶φ⁽⁷⁾/7 at the end.
+
+    Nothing where the noise hides the fifth degree. Otherwise h⁷φ⁽⁷⁾ is taken as h⁵φ⁽⁵⁾ times the slowest fall over two
+    degrees that is seen, times thirty; where they hardly fall, ten times the last correction is allowed.
+
+    Parameters
+    ----------
+    reading
+        Of the seven values, or of norms over a block of them.
+    correction
+        Distance, or its norm, between the formulas of order 6 and 4 (5 at the end).
+    step, side
+        h; ±1 for values on one side.
+    """
+    plateau = reading.plateau
+    if plateau < POINTS - 1:
+        return 0.0
+    d = reading.derivatives()
+    # Not the first: where a claim is taken off, what is left of φ′ says nothing of how the derivatives fall.
+    pairs = [(d[1], d[3]), (d[2], d[4])] + ([(d[3], d[5])] if plateau == POINTS else [])
+    rate = max((late / early for early, late in pairs if early > 0), default=1.0)
+    if rate > SLOW:
+        return 10 * correction
+    fifth = max(d[4], math.sqrt(d[3] * d[5]))
+    return 30 * rate * fifth / step / (140 if side == 0 else 7)
 
 
 def irregular(table: Table) -> bool:

@@ -6,21 +6,24 @@ matrix A of M rows and N columns, of which some claims show the products A v onl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any, Final, Protocol
 
 import numpy as np
 
 from gradproof._numerics.statistics import chi_square_lower_quantile, chi_square_upper_quantile
+from gradproof._problem.called import Called
+from gradproof._problem.contractions import Applied, Cotangents, Inner, OneEntry, whole_rows
 from gradproof._problem.outputs import OutputBlock, Outputs, flipped
-from gradproof._problem.problem import Problem
-from gradproof._words.errors import GradproofError, MutatedInput, UsageError
-from gradproof._words.precision import UNIT_ROUNDOFF, rounded_to
-from gradproof._words.vectors import Components, FloatArray
+from gradproof._problem.problem import CHUNK
+from gradproof._problem.structure import Blocks, Structure
+from gradproof._problem.views import Along, View
+from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.vectors import Components, FloatArray, inner, norm
 
-Blocks = tuple[FloatArray, ...]
-"""One flat array for each selected block of the point."""
+Norms = tuple[FloatArray, FloatArray, FloatArray]
+"""Lower bounds, estimates and upper bounds of ‖A_op‖ per output block and block of the point, shape (outputs, blocks)."""
 NORM_PROBES: Final = 8
 MOST_NORM_CALLS: Final = 200
 """Products that measure the norm of each block of a claim; at most so many in all, but four a block."""
@@ -44,6 +47,33 @@ class Claim(Protocol):
     notes: list[str]
 
     @property
+    def cotangents(self) -> int:
+        """k where k cotangents' products are seen of each output; 0 where its whole vector is."""
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What a line shows of each output."""
+
+    def own(self, change: FloatArray) -> FloatArray:
+        """Return the components of the function's own values, or changes, that the views belong to."""
+
+    def along(self, components: Callable[[], Components]) -> Along:
+        """Return what forms the claimed change along a direction."""
+
+    def see(self, change: FloatArray, claimed: FloatArray | None, base: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return discrepancies and the sizes of what was rounded on the way, shape (R,), of a change of shape (M,)."""
+
+    def norms(self, alpha: float) -> Norms:
+        """Return lower bounds, estimates and upper bounds of ‖A_op‖ per output block and block of the point."""
+
+    def refine(self, alpha: float) -> Norms | None:
+        """Return better ones, asked for where the first do not decide; None where there are none."""
+
+
+class LinearMap(Claim, Protocol):
+    """A claimed derivative of many outputs, as it can be applied, or pulled back, or both."""
+
+    @property
     def rows_known(self) -> bool:
         """Aᵀ u can be had."""
 
@@ -57,133 +87,106 @@ class Claim(Protocol):
     def pull(self, cotangent: FloatArray) -> Blocks:
         """Return Aᵀ u."""
 
-    def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return lower bounds, estimates and upper bounds of ‖A_op‖ per output block and block of the point."""
 
-    def refine(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Return better ones, asked for where the first do not decide; None where there are none."""
-
-
-class Structure:
-    """The point's structure as the user knows it, beside the selected real blocks.
+class GradientClaim:
+    """A gradient, or the row u·A of a matrix: a map with one output, kept as blocks.
 
     Parameters
     ----------
-    point
-        As given, complex arrays included.
-    names
-        Of the selected blocks.
+    blocks
+        g: one flat array for each selected block of the point.
+    weights
+        u, where the one output is a weighted sum of a function's, shape (M,); None for a cost.
+    output
+        Number of the output block that the weights are in.
     """
 
-    def __init__(self, point: Any, names: Sequence[str]) -> None:
-        self.leaves = Outputs(point, "point", lone="point", opaque=True)
-        by_name = {block.name: block for block in self.leaves.blocks}
-        self.blocks = tuple(by_name[name] for name in names)
-        offsets = np.cumsum([0, *(block.size for block in self.blocks)])
-        self.columns = tuple(slice(int(a), int(b)) for a, b in pairwise(offsets))
-        self.size = int(offsets[-1])
-        self.whole = all(b.rows == columns for b, columns in zip(self.blocks, self.columns, strict=True))
-        self.whole = self.whole and self.size == self.leaves.size
+    kind = "gradient"
+    cotangents = 0
 
-    def vector(self, components: Components) -> FloatArray:
-        """Return a direction as one vector of the selected blocks."""
-        if len(components) == 1 and components[0] is not None:
-            return components[0]
-        vector = np.zeros(self.size)
-        for columns, part in zip(self.columns, components, strict=True):
-            if part is not None:
-                vector[columns] = part
-        return vector
+    def __init__(self, blocks: Blocks, weights: FloatArray | None = None, output: int = 0) -> None:
+        self.blocks = blocks
+        self.weights = weights
+        weight = 1.0 if weights is None else norm(weights)
+        self.views = (View(slice(0, 1), slice(0, 1), output, weight),)
+        self.notes: list[str] = []
 
-    def tree(self, vector: FloatArray, layout: str = "C") -> Any:
-        """Return a vector of the selected blocks in the point's structure; zeros in blocks that were left out."""
-        if self.whole:
-            return self.leaves.tree(vector, layout)
-        everything = np.zeros(self.leaves.size)
-        for block, columns in zip(self.blocks, self.columns, strict=True):
-            everything[block.rows] = vector[columns]
-        return self.leaves.tree(everything, layout)
+    def own(self, change: FloatArray) -> FloatArray:
+        """Return the one component."""
+        return change if self.weights is None else np.array([self.weights @ change])
 
-    def pick(self, value: Any, where: str) -> FloatArray:
-        """Return an answer in the point's structure as one vector of the selected blocks."""
-        vector = self.leaves.vector(value, where)
-        return vector if self.whole else np.concatenate([vector[block.rows] for block in self.blocks])
+    def along(self, components: Callable[[], Components]) -> Along:
+        """Return what forms ⟨g, θ_t − θ⟩."""
+        del components
+        return Inner(self.blocks)
 
-    def rounded(self, vector: FloatArray) -> FloatArray:
-        """Return a vector of the selected blocks as it arrives in their precisions."""
-        if all(block.dtype == "float64" for block in self.blocks):
-            return vector
-        parts = zip(self.blocks, self.columns, strict=True)
-        return np.concatenate([rounded_to(vector[columns], block.dtype) for block, columns in parts])
+    def see(self, change: FloatArray, claimed: FloatArray | None, base: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the discrepancy, and the size of what was rounded."""
+        taken = 0.0 if claimed is None else float(claimed[0])
+        if self.weights is None:
+            value, start = float(change[0]), float(base[0])
+            size = max(abs(start), abs(start + value))
+        else:
+            value = float(self.weights @ change)
+            size = norm(self.weights * np.maximum(np.abs(base), np.abs(base + change)))
+        return np.array([value - taken]), np.array([max(size, abs(taken))])
 
-    def conjugated(self, vector: FloatArray) -> FloatArray:
-        """Return a vector of the selected blocks with the complex ones conjugated."""
-        result = np.array(vector)
-        for block, columns in zip(self.blocks, self.columns, strict=True):
-            if block.is_complex:
-                result[columns.start + 1 : columns.stop : 2] *= -1
-        return result
+    def apply(self, components: Components) -> FloatArray:
+        """Return ⟨g, v⟩, shape (1,)."""
+        return np.array([inner(self.blocks, components)])
+
+    def norms(self, alpha: float) -> Norms:
+        """Return ‖g_b‖, exactly, shape (1, blocks)."""
+        del alpha
+        sizes = np.array([[norm(g) for g in self.blocks]])
+        return sizes, sizes, sizes
+
+    def refine(self, alpha: float) -> None:
+        """There is nothing more to ask."""
 
 
-class Called:
-    """A user's function of the point and one more argument, called with care.
+class EntryClaim:
+    """One entry A[row, column] of a matrix, seen along its column.
 
     Parameters
     ----------
-    function
-        ``vjp`` or ``jvp``.
-    problem
-        Gives the point.
-    restore
-        Takes the real point back to the user's.
-    name
-        How the call reads: ``vjp(point, cotangent)``.
-    given_point
-        False where the function belongs to the point already, and is given None for it.
+    row, output
+        Of the function's values, and the number of the output block that it lies in.
+    block, index, value
+        The column's place in the point, and what is claimed.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        problem: Problem,
-        restore: Callable[[Any], Any],
-        name: str,
-        *,
-        given_point: bool = True,
-    ) -> None:
-        if not callable(function):
-            raise UsageError(f"{name.partition('(')[0]} is {type(function).__name__}", remedy=f"Give a function {name}")
-        self.function = function
-        self.problem = problem
-        self.restore = restore
-        self.name = name
-        self.given_point = given_point
-        self.calls = 0
+    kind = "entry"
+    cotangents = 0
 
-    def __call__(self, argument: Any) -> Any:
-        """Call it; its exceptions are named."""
-        given = self.problem.point_copy() if self.given_point else None
-        self.calls += 1
-        try:
-            with np.errstate(all="ignore"):
-                answer = self.function(self.restore(given) if self.given_point else None, argument)
-        except GradproofError:
-            raise
-        except Exception as error:
-            raise UsageError(
-                f"{type(error).__name__}: {error}",
-                where=self.name,
-                meaning="The claim cannot be evaluated at the point",
-                remedy="Call it once by hand with this point",
-            ) from error
-        if self.calls == 1 and self.given_point and (written := self.problem.mutated(given)):
-            raise MutatedInput(
-                f"it writes into its argument: {', '.join(written)} changed during the call",
-                where=self.name,
-                meaning="The next product would belong to another point (your own arrays are untouched)",
-                remedy="Copy the parameters before changing them in place",
-            )
-        return answer
+    def __init__(self, row: int, output: int, block: int, index: int, value: float) -> None:
+        self.row, self.block, self.index, self.value = row, block, index, value
+        self.views = (View(slice(0, 1), slice(0, 1), output),)
+        self.notes: list[str] = []
+
+    def own(self, change: FloatArray) -> FloatArray:
+        """Return the row."""
+        return change[self.row : self.row + 1]
+
+    def along(self, components: Callable[[], Components]) -> Along:
+        """Return what forms the entry's change."""
+        del components
+        return OneEntry(self.block, self.index, self.value)
+
+    def see(self, change: FloatArray, claimed: FloatArray | None, base: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the discrepancy, and the size of what was rounded."""
+        taken = 0.0 if claimed is None else float(claimed[0])
+        value, start = float(change[self.row]), float(base[self.row])
+        return np.array([value - taken]), np.array([max(abs(start), abs(start + value), abs(taken))])
+
+    def norms(self, alpha: float) -> Norms:
+        """Return |A[row, column]|."""
+        del alpha
+        size = np.array([[abs(self.value)]])
+        return size, size, size
+
+    def refine(self, alpha: float) -> None:
+        """There is nothing more to ask."""
 
 
 class VjpClaim:
@@ -211,7 +214,7 @@ class VjpClaim:
         self.known: tuple[FloatArray, FloatArray] | None = None
         precision = lowest_precision(outputs, structure)
         self.count = COTANGENTS[precision]
-        self.cotangents: list[FloatArray] = []
+        self.drawn: list[FloatArray] = []
         """Per output block, its certifying cotangents, a row each."""
         self.pulled: list[list[FloatArray]] = []
         """Per output block and block of the point, their products, a row each."""
@@ -220,6 +223,43 @@ class VjpClaim:
         self.squares = np.zeros((0, 0))
         self.probes = self.left = 0
         """Cotangents an output that have measured the norms, and that may."""
+
+    @property
+    def cotangents(self) -> int:
+        """Cotangents of each output that certify."""
+        return self.count
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The products with each output's cotangents."""
+        k = self.count
+        return tuple(View(slice(k * o, k * (o + 1)), b.rows, o) for o, b in enumerate(self.outputs.blocks))
+
+    def own(self, change: FloatArray) -> FloatArray:
+        """Return all components."""
+        return change
+
+    def along(self, components: Callable[[], Components]) -> Along:
+        """Return what forms (Aᵀu)·(θ_t − θ) for each cotangent u."""
+        del components
+        return Cotangents(self.pulled, self.count)
+
+    def see(self, change: FloatArray, claimed: FloatArray | None, base: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return u·change less what is claimed, for each cotangent."""
+        size = np.maximum(np.abs(base), np.abs(base + change))
+        values, sizes = [], []
+        for block, u in zip(self.outputs.blocks, self.drawn, strict=True):
+            values.append(u @ change[block.rows])
+            own = size[block.rows]
+            squared = np.square(u) @ (own * own) if u.size <= CHUNK else np.array([math.inf])
+            if not np.isfinite(squared).all():  # too many to square at once, or too large
+                sizes.append(np.array([norm(row * own) for row in u]))
+            else:
+                sizes.append(np.sqrt(squared))
+        value, rounding = np.concatenate(values), np.concatenate(sizes)
+        if claimed is None:
+            return value, rounding
+        return value - claimed, np.maximum(rounding, np.abs(claimed))
 
     def apply(self, components: Components) -> FloatArray:
         """Not known."""
@@ -256,10 +296,10 @@ class VjpClaim:
         return self.known
 
     def even(self) -> FloatArray:
-        """Return a cotangent that is constant in each output block, so that one number can stand for it in memory."""
-        return self.outputs.rounded(even(self.generator, self.outputs.blocks))
+        """Return a cotangent of ones, as losses that are sums have: one number can stand for it in memory."""
+        return np.ones(self.outputs.size)
 
-    def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def norms(self, alpha: float) -> Norms:
         """Measure them by normal cotangents: E‖Aᵀu‖² = ‖A‖².
 
         A right claim needs no more than those that certify it; `refine` asks further ones, with half of the probability.
@@ -272,7 +312,7 @@ class VjpClaim:
         # The bounds do not depend on the one scale that a lone block is displaced by.
         probes = self.count + (APART if len(columns) > 1 else 0)
         squares, apart = np.zeros((count, len(columns))), np.zeros((count, len(columns)))
-        self.cotangents, self.pulled = [], []
+        self.drawn, self.pulled = [], []
         for o, output in enumerate(self.outputs.blocks):
             kept = np.empty((self.count, output.size))
             products = [np.empty((self.count, c.stop - c.start)) for c in columns]
@@ -288,14 +328,14 @@ class VjpClaim:
                 kept[k] = u[output.rows]
                 for own, part in zip(products, parts, strict=True):
                     own[k] = part
-            self.cotangents.append(kept)
+            self.drawn.append(kept)
             self.pulled.append(products)
         self.apart = np.sqrt(apart / (probes - self.count)) if probes > self.count else np.sqrt(squares / probes)
         self.known = None
         self.squares, self.probes, self.left = squares, probes, max(NORM_PROBES - probes, 0)
         return norm_bounds(squares, probes, alpha / 2 if self.left else alpha)
 
-    def refine(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    def refine(self, alpha: float) -> Norms | None:
         """Measure them by more cotangents."""
         if not self.left:
             return None
@@ -317,6 +357,7 @@ class JvpClaim:
 
     rows_known = False
     columns_known = True
+    cotangents = 0
 
     def __init__(
         self, called: Called, outputs: Outputs, structure: Structure, *, kind: str, seed: int, scales: Sequence[float]
@@ -327,6 +368,28 @@ class JvpClaim:
         self.scales = scales
         self.notes: list[str] = []
         self.known: tuple[FloatArray, FloatArray] | None = None
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The outputs themselves."""
+        return whole_views(self.outputs)
+
+    def own(self, change: FloatArray) -> FloatArray:
+        """Return all components."""
+        return change
+
+    def along(self, components: Callable[[], Components]) -> Along:
+        """Return what forms A (θ_t − θ)."""
+        return Applied(
+            self.apply,
+            components,
+            len(self.structure.blocks),
+            exact=all(b.dtype == "float64" for b in self.structure.blocks),
+        )
+
+    def see(self, change: FloatArray, claimed: FloatArray | None, base: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the change less what is claimed."""
+        return whole_rows(change, claimed, base)
 
     def apply(self, components: Components, layout: str = "C") -> FloatArray:
         """Return A v."""
@@ -361,7 +424,7 @@ class JvpClaim:
             tangent[columns] *= scale
         return self.structure.rounded(tangent)
 
-    def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def norms(self, alpha: float) -> Norms:
         """Measure them by normal tangents: E‖Av‖² = ‖A‖²."""
         count = len(self.structure.blocks)
         probes = max(min(NORM_PROBES, MOST_NORM_CALLS // count), 4)
@@ -388,6 +451,7 @@ class MatrixClaim:
 
     rows_known = True
     columns_known = True
+    cotangents = 0
 
     def __init__(self, matrix: Any, outputs: Outputs, structure: Structure, *, kind: str) -> None:
         self.matrix = matrix
@@ -396,6 +460,23 @@ class MatrixClaim:
         self.sparse = not isinstance(matrix, np.ndarray)
         self.transposed = matrix.T.tocsr() if self.sparse else matrix.T
         self.notes: list[str] = []
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The outputs themselves."""
+        return whole_views(self.outputs)
+
+    def own(self, change: FloatArray) -> FloatArray:
+        """Return all components."""
+        return change
+
+    def along(self, components: Callable[[], Components]) -> Along:
+        """Return what forms A (θ_t − θ)."""
+        return Applied(self.apply, components, len(self.structure.blocks), exact=False)
+
+    def see(self, change: FloatArray, claimed: FloatArray | None, base: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the change less what is claimed."""
+        return whole_rows(change, claimed, base)
 
     def apply(self, components: Components) -> FloatArray:
         """Return A v."""
@@ -421,7 +502,7 @@ class MatrixClaim:
         squares = self.matrix.multiply(self.matrix).sum(axis=1) if self.sparse else np.sum(self.matrix**2, axis=1)
         return np.sqrt(np.asarray(squares, dtype=np.float64).reshape(-1))
 
-    def norms(self, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def norms(self, alpha: float) -> Norms:
         """Return them, exactly."""
         del alpha
         squares = np.zeros((len(self.outputs.blocks), len(self.structure.blocks)))
@@ -436,7 +517,12 @@ class MatrixClaim:
         """There is nothing more to ask."""
 
 
-def norm_bounds(squares: FloatArray, probes: int, alpha: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+def whole_views(outputs: Outputs) -> tuple[View, ...]:
+    """Return the outputs themselves as what a line shows."""
+    return tuple(View(block.rows, block.rows, o) for o, block in enumerate(outputs.blocks))
+
+
+def norm_bounds(squares: FloatArray, probes: int, alpha: float) -> Norms:
     """Bound norms from sums of `probes` squares: rank one, where they are σ²χ², is the worst case for both tails."""
     each = alpha / (2 * squares.size)
     low = np.sqrt(squares / chi_square_upper_quantile(probes, each))

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gradproof._problem.claims import Structure
 from gradproof._problem.outputs import OutputBlock, Outputs
+from gradproof._problem.structure import Structure
 from gradproof._words.errors import NotDifferentiable, ShapeMismatch
 from gradproof.adapters import kind_of
 from gradproof.adapters._containers import flatten

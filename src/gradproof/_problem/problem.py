@@ -34,6 +34,8 @@ from gradproof.adapters._containers import LONE_NAME, flatten
 
 __all__ = ["Block", "Problem", "position"]
 
+Watcher = Callable[[int, FloatArray, FloatArray], None]
+"""Told of each displaced block: its number, θ_t as it was representable, and θ."""
 CHUNK: Final = 65536
 """Entries of a block that are compared at once, so that no further vector of its size is made."""
 REPRESENTED: Final = 0.5
@@ -141,25 +143,17 @@ class Problem:
         """Return a copy; what is held constant may be of any type."""
         return self.adapter.copy(leaf) if self._known[k] else copy.deepcopy(leaf)
 
-    def displaced(self, values: list[FloatArray | None], claimed: Sequence[FloatArray] | None) -> tuple[Any, float]:
-        """Return the point with some selected blocks replaced, and what is claimed of the change.
+    def displaced(self, values: list[FloatArray | None], watch: Watcher | None) -> Any:
+        """Return the point with some selected blocks replaced, new memory throughout.
 
         Parameters
         ----------
         values
             Per selected block the flat values in float64, or None to leave it as it is. They are given away.
-        claimed
-            Per selected block the claimed gradient g, flat; or None.
-
-        Returns
-        -------
-        Any
-            The point, new memory throughout.
-        float
-            ⟨g, θ_t − θ⟩ in float64, for the θ_t that was representable in the blocks' own precision; 0 without a claim.
+        watch
+            Told of each block that is replaced: its number, the θ_t that was representable in its own precision, and θ.
         """
         leaves: list[Any] = []
-        total = 0.0
         for k, leaf in enumerate(self._leaves):
             i = self._position_of.get(k)
             new = None if i is None else values[i]
@@ -168,17 +162,16 @@ class Problem:
                 continue
             values[i] = None
             exact = self.all_blocks[k].dtype == "float64"
-            if exact and claimed is None:
+            if exact and watch is None:
                 leaves.append(self.adapter.from_flat(new, leaf))
                 continue
             with np.errstate(all="ignore"):  # what is too long for the block's precision is infinite, and fails as such
                 leaves.append(self.adapter.from_flat(new, leaf))
-                if claimed is not None:
+                if watch is not None:
                     if not exact:
                         new = None  # its memory is free before the rounded values take theirs
-                    there = self.adapter.flat_view(leaves[k]) if new is None else new
-                    total += _change(claimed[i], there, self.values[i])
-        return self._treespec.unflatten(leaves), total
+                    watch(i, self.adapter.flat_view(leaves[k]) if new is None else new, self.values[i])
+        return self._treespec.unflatten(leaves)
 
     def lost(self, components: Sequence[FloatArray | None], step: float) -> str:
         """Name a block in which θ + t v is not represented: where it differs from what can be by half of t v and more.
@@ -201,11 +194,11 @@ class Problem:
             if component is None:
                 continue
             block = self.all_blocks[k]
+            length = abs(step) * math.sqrt(float(component @ component))
+            rounding = UNIT_ROUNDOFF[block.dtype] * (math.sqrt(block.size) * largest + length)
+            if rounding <= REPRESENTED * length and length + largest <= RANGE[block.dtype]:
+                continue  # no entry is rounded by more than u of itself
             with np.errstate(all="ignore"):
-                length = abs(step) * math.sqrt(float(component @ component))
-                rounding = UNIT_ROUNDOFF[block.dtype] * (math.sqrt(block.size) * largest + length)
-                if rounding <= REPRESENTED * length and length + largest <= RANGE[block.dtype]:
-                    continue  # no entry is rounded by more than u of itself
                 new = component * step
                 wanted = new.copy()
                 new += old
@@ -362,14 +355,6 @@ def _is_known(leaf: Any, adapter: Adapter) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _change(claimed: FloatArray, new: FloatArray, old: FloatArray) -> float:
-    """Return ⟨claimed, new − old⟩ without a vector for the difference."""
-    if new.size <= CHUNK:
-        return float(claimed @ (new - old))
-    parts = (slice(start, start + CHUNK) for start in range(0, new.size, CHUNK))
-    return sum((float(claimed[part] @ (new[part] - old[part])) for part in parts), 0.0)
 
 
 def _norm_where(values: FloatArray, chosen: FloatArray) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradproof._problem.problem import Problem
 from gradproof._words.vectors import FloatArray, rms
+from gradproof._words.vectors import norm as length_of
 
 LARGEST_RAISE: Final = 1.0e3
 """Most by which a parameter's scale may exceed its size."""
@@ -43,7 +44,7 @@ def block_scales(problem: Problem, claimed: Sequence[FloatArray]) -> list[float]
     of zeros takes what makes it change the cost as much as the others, at most the others' size; 1 where all are zero.
     """
     sizes = [rms(values) for values in problem.values]
-    norms = [float(np.linalg.norm(gradient)) for gradient in claimed]
+    norms = [length_of(gradient) for gradient in claimed]
     fallback = max(sizes) or 1.0
     weight = max((s * g for s, g in zip(sizes, norms, strict=True)), default=0.0)
     scales = []

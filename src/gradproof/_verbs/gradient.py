@@ -166,22 +166,22 @@ def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, s
 
     started = time.perf_counter()
     examination = Examination(problem, settings)
-    study = examination.study
+    engine = examination.engine
 
     def on_evaluated(count: int) -> None:
         if observer is not None:
-            observer(Evaluated(count, study.budget, study.phase))
+            observer(Evaluated(count, int(engine.budget), examination.phase))
 
-    study.engine.on_evaluated = on_evaluated
+    engine.on_evaluated = on_evaluated
     examination.begin()
     if observer is not None:
         seconds = time.perf_counter() - started
         planned = examination.planned_evaluations()
         observer(Planned(planned, planned * seconds, settings.strategy))
     report = examination.run()
-    if self_test:
-        report = replace(report, self_test=self_test_results(study))
-    report = replace(report, evaluations=study.engine.evaluations, seconds=time.perf_counter() - started)
+    if self_test and examination.study is not None:
+        report = replace(report, self_test=self_test_results(examination.study))
+    report = replace(report, evaluations=engine.evaluations, seconds=time.perf_counter() - started)
     if observer is not None:
         observer(Settled(report.verdict))
     return report

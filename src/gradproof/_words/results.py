@@ -33,6 +33,9 @@ class Reason(enum.Enum):
     BUDGET = "the budget of cost calls was spent before the question was settled"
     DOMAIN = "the cost could not be evaluated at displaced points"
     CLAIM = "the claimed gradient gives a different answer at each call"
+    NOT_EXERCISED = "the cost gives the same value at every displaced point: does it use its argument?"
+    STRUCTURE = "short and long steps show different slopes: there is structure between them (kinks, ripples, or rounding of intermediate values)"
+    STAIRCASE = "the cost stands still and jumps: its slope is zero between the jumps, and something else across them"
     RANDOM = "two evaluations at the same point differ, because random numbers are drawn"
 
 
@@ -201,7 +204,8 @@ class BlockResult(_Comparable):
     difference
         Of this block, on its own norms.
     resolution
-        The smallest relative difference that would have been seen in this block.
+        The smallest relative difference that would have been called WRONG in this block, never below the tolerance: 999
+        times in a thousand for a cost that is known to its rounding, and in noise to a factor of about two.
     tolerance
         Applied to this block.
     not_exercised
@@ -210,6 +214,10 @@ class BlockResult(_Comparable):
         Coordinates measured singly and found wrong.
     reason
         Why INCONCLUSIVE, else None.
+    zero
+        It is CORRECT as zero on both sides: over its own scale it changes the cost by no more than 30 of its roundings.
+    noise_floor
+        What noise and truncation alone come to, as a relative difference: no tolerance below it can be certified.
     """
 
     name: str
@@ -222,6 +230,8 @@ class BlockResult(_Comparable):
     not_exercised: int = 0
     wrong_coordinates: int = 0
     reason: Reason | None = None
+    zero: bool = False
+    noise_floor: float = math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

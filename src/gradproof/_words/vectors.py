@@ -12,13 +12,27 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[np.float64]
 SAFE_TO_SQUARE: Final = (1e-140, 1e140)
 """Sizes the squares of which neither overflow nor vanish in double precision, with room for sums."""
+SMALLEST_SQUARE: Final = 1e-280
+"""Sums of squares below this may lack some that have vanished."""
+FEW: Final = 32
+"""Numbers of which Python's hypot is faster than a change of NumPy's error state."""
 Components = tuple[FloatArray | None, ...]
 """A direction or a displacement, one flat array a block; None where it is zero."""
 
 
 def norm(vector: FloatArray) -> float:
-    """Return ‖vector‖, without the overhead of the general form."""
-    return math.sqrt(float(vector @ vector))
+    """Return ‖vector‖, without the overhead of the general form; of any size that a float can hold."""
+    if vector.size <= FEW:
+        return math.hypot(*vector.tolist())
+    with np.errstate(all="ignore"):  # squares that do not fit are scaled below
+        square = float(vector @ vector)
+    if SMALLEST_SQUARE < square < math.inf:
+        return math.sqrt(square)
+    largest = float(np.max(np.abs(vector), initial=0.0))
+    if largest == 0 or not math.isfinite(largest):
+        return largest
+    scaled = vector / largest
+    return largest * math.sqrt(float(scaled @ scaled))
 
 
 def root_mean_square(values: Sequence[float]) -> float:

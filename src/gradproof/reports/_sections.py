@@ -28,6 +28,9 @@ ADVICE: Final = {
     Reason.BORDER: "give another tolerance (tolerance=), larger or smaller than the difference that is shown",
     Reason.BUDGET: "allow more evaluations (budget={double}), or check fewer blocks at a time (only=)",
     Reason.DOMAIN: "check at a point farther from the edge of the cost's domain",
+    Reason.NOT_EXERCISED: "let the cost depend on the parameters that it is given, and not on globals or on another model",
+    Reason.STRUCTURE: "check at another point, or write the cost without cancellation; what is finer than a step has no slope that a step could show",
+    Reason.STAIRCASE: "check the function before it is rounded: between the jumps its derivative is zero, across them there is none",
     Reason.RANDOM: "repeat the same random numbers at each call (replay_rng=True), or switch the randomness off",
     Reason.CLAIM: "make the claim repeatable (fix its random seed, use deterministic algorithms), or give a tolerance above what two calls of it differ by",
 }
@@ -183,15 +186,15 @@ def _resolution(block: BlockResult) -> float:
 def _visible(block: BlockResult) -> str:
     name = names([block.name])
     if _resolution(block) >= 1:
-        return f"no error of {name}, however large, would have been seen for certain."
+        return f"no error of {name}, however large, would have been called WRONG for certain."
     smallest = bound(block.resolution)
-    return f"the smallest error that would have been seen is a relative difference of {smallest} ({name})."
+    return f"the smallest error that would have been called WRONG is a relative difference of {smallest} ({name})."
 
 
 def _advice(reason: Reason, budget: int, worst: BlockResult | None) -> str:
     advice = ADVICE[reason].format(double=2 * max(budget, DEFAULT_BUDGET))
-    if reason is Reason.NOISE and worst is not None and _resolution(worst) < 0.5:
-        advice += f", or accept what can be seen: tolerance={bound(worst.resolution, 1)}"
+    if reason is Reason.NOISE and worst is not None and worst.noise_floor < 0.5:
+        advice += f", or accept what can be certified: tolerance={bound(worst.noise_floor, 1)}"
     return f"{advice}."
 
 

@@ -23,6 +23,8 @@ MOST_COORDINATES: Final = 10
 MOST_WITH_A_CAUSE: Final = 5
 """Where the cause is named, fewer examples of it do."""
 MOST_MUTATIONS: Final = 30
+FAR: Final = 30.0
+"""Tolerances above which a resolution is news: by eight lines, where nothing is noisy, it is nine of them."""
 
 
 def blocks(report: Report, width: int) -> list[Line]:
@@ -30,13 +32,13 @@ def blocks(report: Report, width: int) -> list[Line]:
     shown, rest = _fold(report)
     if not shown:
         return []
-    resolved = any(_bound(block.resolution) != _bound(block.difference.upper) for block in shown)
+    resolved = any(_coarse(block) for block in shown)
     rows = [_block_row(report, block, resolved=resolved) for block in shown]
     lines = [plain("Blocks", "heading"), *table(_block_columns(), rows, width=width)]
     if rest:
         lines += _sentence(rest, width)
     if any(span.text.strip() == "resolution" for span in lines[1]):
-        lines += _sentence("resolution: the smallest relative difference that would have been seen.", width)
+        lines += _sentence("resolution: the smallest relative difference that would have been called WRONG.", width)
     return lines + _not_exercised(report, width)
 
 
@@ -134,6 +136,11 @@ def _fold(report: Report) -> tuple[list[BlockResult], str]:
     return doubtful[:MOST_BLOCKS] + correct, f"and {'; '.join(left_out)}."
 
 
+def _coarse(block: BlockResult) -> bool:
+    """Say whether differences far above the tolerance would not have been called WRONG."""
+    return block.verdict is not Verdict.WRONG and not block.zero and block.resolution > FAR * block.tolerance
+
+
 def _block_columns() -> tuple[Column, ...]:
     return (
         Column("block", flexible=True),
@@ -149,7 +156,7 @@ def _block_columns() -> tuple[Column, ...]:
 
 
 def _block_row(report: Report, block: BlockResult, *, resolved: bool) -> list[Cell]:
-    """Set one row; `resolved` where a resolution is news beside the upper bound (after a certificate they agree)."""
+    """Set one row; `resolved` where a resolution is news beside the tolerance."""
     return [
         (safe(block.name), ""),
         ("×".join(map(str, block.shape)) or "scalar", "faint"),

@@ -12,9 +12,12 @@ from gradproof._evaluation import batches
 from gradproof._evaluation.batches import Batches
 from gradproof._evaluation.coordinate_lines import CoordinateLines
 from gradproof._evaluation.engine import Engine
+from gradproof._evaluation.lines import Line
 from gradproof._evaluation.map_batches import MapBatches
 from gradproof._numerics.noise import Pool
 from gradproof._numerics.tables import shorten_mantissa, shorten_mantissas
+from gradproof._problem.answers import OneNumber
+from gradproof._problem.claims import GradientClaim
 from gradproof._problem.problem import Problem
 from gradproof._words.directions import Coordinate
 from gradproof._words.events import Evaluated
@@ -98,16 +101,17 @@ def test_the_report_is_that_of_serial_evaluation(monkeypatch, cost, point, facto
 def test_lower_precisions_displace_by_what_they_represent(dtype):
     point = normal(100, dtype=getattr(torch, dtype)).abs() + 0.5
     problem = Problem(lambda x: (x.double() ** 2).sum(), point, 2 * point.double())
-    engine = Engine(problem)
-    base, _ = engine.evaluate_point()
-    engine.claimed = problem.claimed_values(problem.claimed)
+    engine = Engine(problem, OneNumber(problem))
+    engine.evaluate_point()
+    claim = GradientClaim(problem.claimed_values(problem.claimed))
     every, scales = np.arange(100), np.full(100, 0.7)
-    lines = CoordinateLines(engine, 0, every, scales, base, 1e-14)
+    lines = CoordinateLines(engine, claim, 0, every, scales, 1e-14)
     steps = np.tile([0.03, -0.03], (100, 1))
     together = lines(steps)
-    alone = np.array([engine.line(Coordinate(0, j, 0.7), base)([0.03, -0.03]) for j in range(100)])
+    one_by_one = [Line(engine, Coordinate(0, j, 0.7), claim) for j in range(100)]
+    alone = np.array([[float(line.at(t)[0][0]) for t in (0.03, -0.03)] for line in one_by_one])
     assert together == pytest.approx(alone, abs=1e-12)
-    assert lines.shortest == pytest.approx([engine.line(Coordinate(0, j, 0.7), base).shortest for j in range(100)])
+    assert lines.shortest == pytest.approx([line.shortest for line in one_by_one])
     lost = lines(np.full((100, 1), 1e-12))
     assert np.isnan(lost).all()
     assert "cannot be displaced" in engine.last_error
@@ -309,9 +313,10 @@ def test_a_cost_that_writes_into_a_batch_is_not_believed():
         return sines(x)
 
     problem = Problem(cost, normal(40), gradient(sines, normal(40)))
-    engine = Engine(problem)
-    base, _ = engine.evaluate_point()
-    lines = CoordinateLines(engine, 0, np.arange(40), np.ones(40), base, 1e-16)
+    engine = Engine(problem, OneNumber(problem))
+    engine.evaluate_point()
+    claim = GradientClaim(problem.claimed_values(problem.claimed))
+    lines = CoordinateLines(engine, claim, 0, np.arange(40), np.ones(40), 1e-16)
     assert lines(np.full((40, 2), 1e-5)) is None
     assert engine.vectorized(0) is None
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from gradproof import CostRaised, MutatedInput, NonFiniteCost, NotScalar, Problem, check_gradient
-from gradproof._evaluation.engine import BudgetSpent, CoordinateLine, Displacement, Engine
-from gradproof._words.directions import BlockDirection, Coordinate, GivenDirection, RandomDirection
+from gradproof._evaluation.engine import STILL, BudgetSpent, Engine
+from gradproof._problem.answers import NamedOutputs, OneNumber
+from gradproof._words.directions import Coordinate, RandomDirection
 
 W = np.array([1.0, 2.0, 3.0])
 EAST = Coordinate(0, 0)
@@ -20,115 +21,88 @@ def squares(w):
 
 
 def engine_of(cost, point=W, **options):
-    engine = Engine(Problem(cost, point, point), **options)
-    engine.claimed = engine.problem.claimed_values(point)
-    return engine
+    problem = Problem(cost, point, point)
+    return Engine(problem, OneNumber(problem), **options)
+
+
+def many_outputs(function, point=W, **options):
+    return Engine(Problem(function, point, point), NamedOutputs("output"), **options)
+
+
+KINDS = [engine_of, many_outputs]
+"""A cost is a function with one output: what holds of one holds of the other."""
+both = pytest.mark.parametrize("made", KINDS)
+
+
+def evaluate(engine, steps, direction=EAST):
+    return [engine.evaluate(direction, t) for t in steps]
 
 
 # --- counting ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_call_of_the_cost_is_counted_and_told():
+@both
+def test_every_call_of_the_function_is_counted_and_told(made):
     calls, told = [], []
-    engine = engine_of(lambda w: calls.append(1) or squares(w), on_evaluated=told.append)
+    engine = made(lambda w: calls.append(1) or squares(w), on_evaluated=told.append)
     engine.evaluate_point()
-    engine.evaluate([Displacement(EAST, 0.1), Displacement(EAST, -0.1)])
+    evaluate(engine, (0.1, -0.1))
     engine.repeat()
     assert engine.evaluations == len(calls) == 4
     assert told == [1, 2, 3, 4]
 
 
-def test_a_cost_that_fails_is_counted_too():
+@both
+def test_a_function_that_fails_is_counted_too(made):
     def cost(w):
         if w[0] != 1.0:
             raise ValueError
         return 1.0
 
-    engine = engine_of(cost)
+    engine = made(cost)
     engine.evaluate_point()
-    engine.evaluate([Displacement(EAST, 0.1)])
+    assert evaluate(engine, [0.1]) == [None]
     assert engine.evaluations == 2
     with pytest.raises(CostRaised):
-        engine_of(lambda w: 1 / 0).evaluate_point()
+        made(lambda w: 1 / 0).evaluate_point()
 
 
-def test_the_budget_is_spent_before_it_is_exceeded_and_by_no_part_of_a_batch():
+@both
+def test_the_budget_is_spent_before_it_is_exceeded(made):
     calls = []
-    engine = engine_of(lambda w: calls.append(1) or squares(w), budget=3)
+    engine = made(lambda w: calls.append(1) or squares(w), budget=3)
     engine.evaluate_point()
     with pytest.raises(BudgetSpent):
-        engine.evaluate([Displacement(EAST, t) for t in (0.1, 0.2, 0.3)])
+        engine.reserve(3)
     assert len(calls) == 1
-    engine.evaluate([Displacement(EAST, t) for t in (0.1, 0.2)])
-    with pytest.raises(BudgetSpent):
-        engine.repeat()
+    evaluate(engine, (0.1, 0.2))
+    for more in (lambda: engine.evaluate(EAST, 0.3), engine.repeat):
+        with pytest.raises(BudgetSpent):
+            more()
     assert len(calls) == engine.evaluations == 3
-
-
-def test_a_line_asks_for_each_value_once():
-    engine = engine_of(squares)
-    base, _ = engine.evaluate_point()
-    line = engine.line(EAST, base)
-    line([0.1, -0.1, 0.0, 0.1])
-    line([0.1, 0.2])
-    assert engine.evaluations == line.evaluations == 4
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "direction",
-    [
-        EAST,
-        Coordinate(1, 2, 0.5),
-        RandomDirection(3, 1, (1.0, 0.5)),
-        RandomDirection(3, 1, (0.0, 1.0)),
-        BlockDirection(3, 1, 1, 2.0),
-        GivenDirection((np.array([1.0, -1.0]), np.zeros(3))),
-    ],
-)
-def test_a_line_gives_the_discrepancy_between_the_cost_and_the_claim(direction):
+def test_a_displaced_evaluation_is_the_change_of_every_output_and_tells_of_every_block():
     point = {"a": np.array([0.5, -1.5]), "b": W}
-    claimed = {"a": np.array([1.0, 2.0]), "b": -W}
-    engine = Engine(Problem(lambda p: squares(p["a"]) + squares(p["b"]), point, claimed))
-    engine.claimed = engine.problem.claimed_values(claimed)
-    base, _ = engine.evaluate_point()
-    components = [direction.component(k, block.shape) for k, block in enumerate(engine.problem.blocks)]
-    v = {name: np.zeros(point[name].size) if c is None else c for name, c in zip(point, components, strict=True)}
-    for t, value in zip((0.25, -0.5), engine.line(direction, base)([0.25, -0.5]), strict=True):
-        # Σ(θ + t v)² − Σθ² − t g·v, written out.
-        expected = sum(t * (2 * point[k] - claimed[k]) @ v[k] + t**2 * v[k] @ v[k] for k in point)
-        assert value == pytest.approx(expected, rel=1e-13)
-    assert engine.dot(engine.claimed, direction) == pytest.approx(sum(claimed[k] @ v[k] for k in point), rel=1e-14)
-
-
-def test_a_right_claim_in_single_precision_is_free_of_the_rounding_of_the_displacement():
-    point = np.array([1.0, 1000.0, 0.01], dtype=np.float32)
-    weights = np.array([3.0, -5.0, 7.0])
-    engine = Engine(Problem(lambda w: float(weights @ w.astype(np.float64)), point, weights))
-    engine.claimed = (weights,)
-    base, _ = engine.evaluate_point()
-    values = engine.line(RandomDirection(0, 1, (1e-3,)), base)([1.0, -1.0])
-    assert np.max(np.abs(values)) < 1e-12  # a displacement is rounded by some 1e-5 · 5
-    engine.claimed = None
-    assert np.min(np.abs(engine.line(RandomDirection(0, 1, (1e-3,)), base)([1.0, -1.0]))) > 1e-4
-
-
-def test_a_coordinate_without_a_claim_is_free_of_it_too():
-    point = np.array([1000.0], dtype=np.float32)
-    engine = Engine(Problem(lambda w: 3.0 * float(w[0]), point, point))
-    engine.claimed = (np.array([1.0]),)
-    base, _ = engine.evaluate_point()
-    line = CoordinateLine(engine, EAST, base)
-    steps = [1e-3, -1e-3, 2.3e-3]
-    np.testing.assert_allclose(line(steps), 3 * np.array(steps), rtol=1e-10)
+    told = []
+    engine = many_outputs(lambda p: {"one": p["a"] * 2, "two": squares(p["b"])}, point)
+    engine.evaluate_point()
+    direction = RandomDirection(3, 1, (1.0, 0.5))
+    change = engine.evaluate(direction, 0.25, lambda k, there, old: told.append((k, there - old)))
+    a, b = (0.25 * direction.component(k, point[name].shape) for k, name in enumerate(point))
+    np.testing.assert_allclose(change, [*(2 * a), 2 * W @ b + b @ b], rtol=1e-13)
+    assert [k for k, _ in told] == [0, 1]
+    np.testing.assert_allclose(np.concatenate([move for _, move in told]), np.concatenate([a, b]), rtol=1e-13)
 
 
 def test_what_the_cost_returns_beside_its_value_is_left_alone():
-    engine = Engine(Problem(lambda w: ((squares(w), "anything"), 2 * w), W, True, has_aux=True))
-    value, gradient = engine.evaluate_point()
-    assert value == 14.0
+    problem = Problem(lambda w: ((squares(w), "anything"), 2 * w), W, True, has_aux=True)
+    engine = Engine(problem, OneNumber(problem))
+    gradient = engine.evaluate_point()
+    assert engine.base == [14.0]
     np.testing.assert_array_equal(gradient, 2 * W)
     assert check_gradient(lambda w: ((squares(w), None), 2 * w), W, claimed=True, has_aux=True, seed=1).faulty == ()
     assert check_gradient(lambda w: (squares(w), 2 * w, "more"), W, claimed=True, seed=1).faulty == ()
@@ -164,13 +138,24 @@ def failing(value):
 def test_a_failure_is_one_evaluation_with_an_error_and_the_others_are_kept(value, error):
     engine = engine_of(failing(value))
     engine.evaluate_point()
-    down, up, further = engine.evaluate([Displacement(EAST, t) for t in (-0.1, 0.1, -0.2)])
-    assert (down.error, further.error) == ("", "")
-    assert down.value == pytest.approx(0.81 + 13)
-    assert math.isnan(up.value)
-    assert up.error.startswith(error)
-    assert "θ +0.1·v" in engine.last_error
-    assert error in engine.last_error
+    down, up, further = evaluate(engine, (-0.1, 0.1, -0.2))
+    assert down == pytest.approx([0.81 - 1])
+    assert further is not None
+    assert up is None
+    assert engine.evaluations == 4
+    assert engine.last_error.startswith(f"at θ +0.1·v: {error}")
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(ValueError("not negative"), "ValueError: not negative"), (np.array([1.0, math.nan]), "output[1] is nan")],
+)
+def test_a_failure_of_one_output_is_named_and_fails_them_all(value, error):
+    function = failing(value)
+    engine = many_outputs(lambda w: np.ones(2) * function(w))
+    engine.evaluate_point()
+    assert evaluate(engine, [0.1]) == [None]
+    assert engine.last_error == f"at θ +0.1·v: {error}"
 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, GeneratorExit])
@@ -183,14 +168,14 @@ def test_an_interruption_is_no_failure(interruption):
     engine = engine_of(cost)
     engine.evaluate_point()
     with pytest.raises(interruption):
-        engine.evaluate([Displacement(EAST, 0.1)])
+        engine.evaluate(EAST, 0.1)
 
 
 def test_an_overflow_within_the_cost_is_no_warning():
     engine = engine_of(lambda w: float(np.sum(np.exp(1000 * (w - 1)))) if w[0] != 1 else 1.0, W * 1.0)
     engine.evaluate_point()
-    (far,) = engine.evaluate([Displacement(EAST, 5.0)])
-    assert far.error == "J is inf"
+    assert evaluate(engine, [5.0]) == [None]
+    assert engine.last_error.endswith("J is inf")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -198,9 +183,8 @@ def test_a_displacement_that_is_lost_is_not_evaluated_but_said_to_be(dtype):
     calls = []
     engine = engine_of(lambda w: calls.append(1) or squares(w), W.astype(dtype))
     engine.evaluate_point()
-    (lost,) = engine.evaluate([Displacement(RandomDirection(1, 1, (1.0,)), 1e-9)])
-    assert math.isnan(lost.value)
-    assert "cannot be displaced by so little" in lost.error
+    assert engine.evaluate(RandomDirection(1, 1, (1.0,)), 1e-9) is None
+    assert "cannot be displaced by so little" in engine.last_error
     assert len(calls) == engine.evaluations == 1
 
 
@@ -209,13 +193,12 @@ def test_a_displacement_that_is_lost_is_not_evaluated_but_said_to_be(dtype):
 def test_the_shortest_step_tells_which_displacements_are_lost(dtype, direction):
     point = np.random.default_rng(3).standard_normal(500).astype(dtype)
     engine = engine_of(squares, point)
-    base, _ = engine.evaluate_point()
-    line = engine.line(direction, base)
-    shortest = line.shortest
+    engine.evaluate_point()
+    shortest = engine.shortest(direction)
     # A coordinate's own rounding depends on where it falls; a random direction's hardly does.
     spread = 3.0 if isinstance(direction, Coordinate) else 1.2
-    assert np.isnan(line([shortest / spread / 2])).all()
-    assert np.isfinite(line([shortest * spread])).all()
+    assert engine.evaluate(direction, shortest / spread / 2) is None
+    assert engine.evaluate(direction, shortest * spread) is not None
 
 
 # --- the point itself -------------------------------------------------------------------------------------------------
@@ -226,7 +209,7 @@ def test_the_cost_is_given_a_point_of_its_own_at_each_call():
     engine = engine_of(lambda w: given.append(w) or squares(w))
     engine.evaluate_point()
     engine.repeat()
-    engine.evaluate([Displacement(EAST, 0.1)])
+    engine.evaluate(EAST, 0.1)
     arrays = [*given, W]
     assert all(not np.shares_memory(one, two) for i, one in enumerate(arrays) for two in arrays[:i])
 
@@ -251,7 +234,8 @@ def test_a_claimed_function_may_return_the_same_memory_at_each_call():
         np.multiply(w, buffer.sum() + 2, out=buffer)
         return buffer
 
-    engine = Engine(Problem(squares, W, claimed))
+    problem = Problem(squares, W, claimed)
+    engine = Engine(problem, OneNumber(problem))
     (first,) = engine.evaluate_claim()
     (second,) = engine.evaluate_claim()
     np.testing.assert_array_equal(first, 2 * W)
@@ -261,10 +245,10 @@ def test_a_claimed_function_may_return_the_same_memory_at_each_call():
 # --- what the values say ----------------------------------------------------------------------------------------------
 
 
-def after_some_values(cost, point=W, count=12, step=1e-2):
-    engine = engine_of(cost, point)
+def after_some_values(cost, point=W, count=12, step=1e-2, made=engine_of):
+    engine = made(cost, point)
     engine.evaluate_point()
-    engine.evaluate([Displacement(RandomDirection(1, 1, (1.0,)), step * k) for k in range(1, count)])
+    evaluate(engine, [step * k for k in range(1, count)], RandomDirection(1, 1, (1.0,)))
     return engine
 
 
@@ -297,13 +281,38 @@ def test_a_value_of_full_precision_once_is_enough():
 
 def test_visible_rounding_of_the_cost_is_seen():
     rounded = after_some_values(lambda w: round(squares(w), 3), count=40, step=5e-5)
-    assert rounded.granularity == pytest.approx(1e-3, rel=0.1)
-    assert after_some_values(squares, count=40, step=5e-5).granularity == 0.0
+    assert rounded.granularity(0) == pytest.approx(1e-3, rel=0.1)
+    assert after_some_values(squares, count=40, step=5e-5).granularity(0) == 0.0
 
 
-def test_repeating_tells_a_random_cost_from_another():
+def test_each_output_has_a_precision_and_a_rounding_of_its_own():
+    def function(w):
+        return {
+            "plain": np.outer(w, w).ravel(),
+            "single": np.sin(w).astype(np.float32).astype(np.float64),
+            "rounded": np.round(squares(w) * np.ones(3), 3),
+        }
+
+    engine = after_some_values(function, count=40, step=5e-5, made=many_outputs)
+    assert [engine.value_precision(k) for k in range(3)] == ["float64", "float32", "float64"]
+    assert engine.granularity(0) == 0.0
+    assert engine.granularity(1) == pytest.approx(2.0**-24, rel=1e-3)  # of single precision, near sin 1
+    assert engine.granularity(2) == pytest.approx(1e-3, rel=0.1)
+
+
+@both
+def test_a_function_that_is_the_same_at_every_displaced_point_is_seen_to_stand_still(made):
+    still, moved = (after_some_values(cost, count=STILL + 1, made=made) for cost in (lambda w: 3.0, squares))
+    once = iter(range(1000))
+    late = after_some_values(lambda w: 3.0 + (next(once) == 9), count=STILL + 1, made=made)
+    assert [engine.still for engine in (still, moved, late)] == [True, False, False]
+    assert not after_some_values(lambda w: 3.0, count=STILL, made=made).still  # too few to say
+
+
+@both
+def test_repeating_tells_a_random_function_from_another(made):
     rng = np.random.default_rng(0)
     for cost, random in ((squares, False), (lambda w: squares(w) + rng.standard_normal(), True)):
-        engine = engine_of(cost)
-        base, _ = engine.evaluate_point()
-        assert (engine.line(EAST, base).repeat() > 0) is random
+        engine = made(cost)
+        engine.evaluate_point()
+        assert bool(engine.repeat().any()) is random

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gradproof import MixedFrameworks, NotDifferentiable, Problem, ShapeMismatch, UsageError, Verdict, check_gradient
+from gradproof._problem.claims import GradientClaim
 from gradproof.adapters import MODULES, adapter_for, kind_of
 
 W = np.array([1.0, 2.0, 3.0])
@@ -420,11 +421,18 @@ def test_values_are_put_back_into_the_points_structure():
 # --- displacements ----------------------------------------------------------------------------------------------------
 
 
+def displaced_and_claimed(problem, values, claimed):
+    """Return the displaced point, and what a gradient claims of the displacement."""
+    contraction = GradientClaim(claimed).along(lambda: ()).contraction(1.0)
+    point = problem.displaced(values, contraction.take)
+    return point, float(contraction.total()[0])
+
+
 def test_what_is_claimed_of_a_displacement_is_that_of_the_representable_one():
     start = np.array([1.0, 100.0], dtype=np.float32)
     problem = Problem(nothing, start, start)
     wanted = np.array([1.0 + 1e-7, 100.0 + 1e-5])
-    point, change = problem.displaced([wanted.copy()], (np.array([1.0, 1.0]),))
+    point, change = displaced_and_claimed(problem, [wanted.copy()], [np.array([1.0, 1.0])])
     assert point.dtype == np.float32
     moved = point.astype(np.float64) - start.astype(np.float64)
     assert change == moved.sum()
@@ -435,7 +443,7 @@ def test_what_is_claimed_of_a_displacement_of_a_long_block_is_summed_in_parts():
     rng = np.random.default_rng(0)
     start, claimed = rng.standard_normal(200_001), rng.standard_normal(200_001)
     moved = start + rng.standard_normal(start.size)
-    _, change = Problem(nothing, start, start).displaced([moved.copy()], (claimed,))
+    _, change = displaced_and_claimed(Problem(nothing, start, start), [moved.copy()], [claimed])
     assert change == pytest.approx(claimed @ (moved - start), rel=1e-12)
 
 

@@ -248,22 +248,25 @@ def test_a_fault_that_the_norms_hide_is_said_to_be_hidden():
 def test_an_inconclusive_report_says_why_what_would_have_been_seen_and_what_next(reason):
     text = " ".join(to_text(replace(NOISY, reason=reason)).split())
     assert f"why: {reason.value}" in text
-    assert "seen: the smallest error that would have been seen is a relative difference of 0.0234 (embedding)" in text
+    assert (
+        "seen: the smallest error that would have been called WRONG is a relative difference of 0.0234 (embedding)"
+        in text
+    )
     assert "next: " in text
     assert "{" not in text
 
 
-def test_the_advice_on_noise_offers_what_can_be_seen_and_on_budget_twice_as_much():
+def test_the_advice_on_noise_offers_what_can_be_certified_and_on_budget_twice_as_much():
     assert "tolerance=0.03." in to_text(NOISY)
     assert "budget=2000" in to_text(replace(NOISY, reason=Reason.BUDGET))
 
 
 @pytest.mark.parametrize("resolution", [1.0, float("inf"), float("nan")])
 def test_an_inconclusive_report_owns_up_where_nothing_would_have_been_seen(resolution):
-    blocks = (replace(NOISY.blocks[0], resolution=resolution),)
+    blocks = (replace(NOISY.blocks[0], resolution=resolution, noise_floor=1.0),)
     text = " ".join(to_text(replace(NOISY, blocks=blocks)).split())
-    assert "no error of embedding, however large, would have been seen for certain" in text
-    assert "accept what can be seen" not in text
+    assert "no error of embedding, however large, would have been called WRONG for certain" in text
+    assert "accept what can be certified" not in text
 
 
 def test_an_inconclusive_report_without_a_reason_or_blocks_still_prints():

@@ -409,16 +409,17 @@ def test_at_a_stationary_point_zero_is_right_and_anything_else_is_wrong(strategy
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("value", [0.0, 3.0, -1e8, 1e-300])
-def test_a_constant_cost_has_the_gradient_zero(value, strategy):
+def test_of_a_cost_that_never_changes_nothing_is_proved_whatever_is_claimed(value, strategy):
     point = {"W": np.ones((2, 3)), "b": 0.0}
-    right = {"W": np.zeros((2, 3)), "b": 0.0}
-    report = check_gradient(lambda p: value, point, right, strategy=strategy, seed=1)
-    assert report.verdict is Verdict.CORRECT
-    assert sum(block.not_exercised for block in report.blocks) == 7
-    assert report.difference.estimate == 0.0
-    wrong = check_gradient(lambda p: value, point, {"W": np.ones((2, 3)), "b": 0.0}, strategy=strategy, seed=1)
-    assert wrong.verdict is Verdict.WRONG
-    assert wrong.faulty == ("W",)
+    for size in (0.0, 1.0):
+        claimed = {"W": np.full((2, 3), size), "b": size}
+        report = check_gradient(lambda p: value, point, claimed, strategy=strategy, seed=1)
+        assert report.verdict is Verdict.INCONCLUSIVE
+        assert report.reason is Reason.NOT_EXERCISED
+        assert {block.reason for block in report.blocks} == {Reason.NOT_EXERCISED}
+        assert report.evaluations < 40
+    mixed = check_gradient(lambda p: value, point, {"W": np.ones((2, 3)), "b": 0.0}, strategy=strategy, seed=1)
+    assert mixed.reason is Reason.NOT_EXERCISED
 
 
 def test_a_gradient_that_is_not_zero_where_the_truth_is_is_called_so():
@@ -463,8 +464,11 @@ def test_what_the_point_does_not_exercise_is_counted():
 # --- what stays undecided ----------------------------------------------------------------------------------------------
 
 
-def test_a_constant_cost_with_a_constant_claim_is_said_to_be_not_zero():
-    report = check_gradient(lambda w: 3.0, np.arange(5.0), np.ones(5), seed=1)
+def test_a_claim_where_the_true_gradient_is_zero_is_said_to_be_not_zero():
+    point = {"used": np.arange(5.0), "idle": np.arange(5.0)}
+    claimed = {"used": np.cos(point["used"]), "idle": np.ones(5)}
+    report = check_gradient(lambda p: float(np.sum(np.sin(p["used"]))), point, claimed, seed=1)
+    assert report.faulty == ("idle",)
     assert Cause.NOT_ZERO in causes(report)
 
 
@@ -808,9 +812,6 @@ def test_awkward_costs_are_judged_as_they_should_be(name, strategy):
 # --- known shortcomings -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    reason="loud noise: no line longer than the parameters' scale is tried, nor enough of them", strict=True
-)
 def test_loud_noise_does_not_hide_that_a_gradient_is_doubled():
     for strategy in STRATEGIES:
         for noise in (1e-4, 1e-3):

@@ -8,7 +8,7 @@ import pytest
 import gradproof
 from gradproof import Cause, Reason, Verdict
 from gradproof._examination.check_maps import MapCheck, make_task
-from gradproof._examination.map_examination import MapExamination
+from gradproof._examination.maps import MapStudy
 
 
 @pytest.fixture
@@ -256,8 +256,8 @@ def test_cotangents_that_measure_norms_certify_no_more_often_than_promised(rng):
     for seed in range(300):
         options = {"seed": seed, "strategy": "certificate", "tolerance": 1e-2, "confidence": 0.5}
         check = MapCheck(make_task("check_vjp", function, vjp, point, options))
-        examination = MapExamination(check.engine, check.claim(conjugate=False), check.task.settings)
-        examination.run()
+        examination = MapStudy(check.engine, check.claim(conjugate=False), check.task.settings)
+        examination.certify()
         certified += examination.pairs[0][0].verdict is Verdict.CORRECT
     assert 0 < certified <= 0.5 * 300  # it is a bound for the worst case, which this is
 
