@@ -202,7 +202,8 @@ class Engine:
             finite = math.isfinite(change @ change) or bool(np.isfinite(change).all())
         if finite:
             self._keep(values)
-            self._touched.update(k for k, component in enumerate(components) if component is not None)
+            if len(self._touched) < len(components):
+                self._touched.update(k for k, component in enumerate(components) if component is not None)
         self._told()
         if not finite:
             row = int(np.flatnonzero(~np.isfinite(change))[0])

@@ -197,8 +197,8 @@ class Study:
 
     def output_precision(self, o: int) -> str:
         """Return the lowest precision at work in an output's values."""
-        kinds = {self.engine.value_precision(self.claim.views[o].output), self.outputs[o].dtype}
-        kinds |= {block.dtype for block in self.problem.blocks}
+        value = self.engine.value_precision(self.claim.views[o].output)
+        kinds = value, self.outputs[o].dtype, self.problem.precision
         return max(kinds, key=lambda kind: UNIT_ROUNDOFF[kind])
 
     def counts_as_zero(self, pair: Pair) -> bool:

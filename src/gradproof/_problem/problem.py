@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -130,10 +131,15 @@ class Problem:
         """Return the same problem at another point."""
         return Problem(self.cost, point, self.claimed, only=self._only, exclude=self._exclude, has_aux=self.has_aux)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of coordinates that are checked."""
         return sum(block.size for block in self.blocks)
+
+    @cached_property
+    def precision(self) -> str:
+        """The lowest precision among the selected blocks."""
+        return max((block.dtype for block in self.blocks), key=lambda kind: UNIT_ROUNDOFF[kind])
 
     def point_copy(self) -> Any:
         """Return the point anew, sharing no memory with the user's."""

@@ -102,6 +102,8 @@ class NumpyAdapter:
 
     def scalar(self, value: Any) -> tuple[float, str]:
         """Return a real number and its dtype."""
+        if type(value) is float or type(value) is np.float64:  # as most costs return: no type's name is made
+            return float(value), "float64"
         dtype = str(getattr(value, "dtype", "float64")).rpartition(".")[2]
         if isinstance(value, (bool, np.bool_, str, bytes)) or getattr(value, "shape", ()) != ():
             raise TypeError(kind_of(value))
