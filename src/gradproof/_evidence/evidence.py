@@ -235,7 +235,8 @@ class Pair:
             return None
         if self.contradictory:
             return self.held or Reason.STRUCTURE
-        return self.held or next((f.reason for f in reversed(self.findings) if f.reason is not None), None)
+        found = next((f.reason for f in reversed(self.findings) if f.reason is not None), None)
+        return self.held or found or (None if self.findings else Reason.BUDGET)  # before anything was found
 
     @property
     def difference(self) -> Difference:

@@ -882,3 +882,10 @@ def test_coordinates_of_many_units_in_one_vector_make_no_right_gradient_wrong():
                     seed=seed,
                 )
                 assert report.verdict is not Verdict.WRONG
+
+
+def test_a_budget_that_ends_before_anything_is_known_is_the_reason():
+    x = np.random.default_rng(0).standard_normal(40)
+    report = check_gradient(lambda x: float(np.sum(np.sin(x))), x, np.cos(x), seed=1, budget=12, strategy="certificate")
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.reason is Reason.BUDGET
