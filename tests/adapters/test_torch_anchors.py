@@ -355,7 +355,7 @@ def test_a_right_gradient_in_float32_is_correct():
     assert check(in_precision("float32")).verdict is Verdict.CORRECT
 
 
-@pytest.mark.parametrize(("precision", "least"), [("float32", 20), ("float16", 18), ("bfloat16", 12)])
+@pytest.mark.parametrize(("precision", "least"), [("float32", 20), ("float16", 20), ("bfloat16", 14)])
 def test_a_gradient_of_low_precision_with_the_opposite_sign_is_wrong_or_at_worst_open(precision, least):
     def backward(x, u):
         return -u * (x.cos() * x + x.sin())

@@ -253,8 +253,7 @@ class Certifier:
             return True
         tolerance = max(pair.tolerance for pair in evidence.pairs) / SHOWN
         looks = [(self.lines[0], max(1 / HIDDEN, tolerance)), (self.lines[-1], tolerance)]
-        line, own = self.lines[0][0], self.reader.rows[o]
-        rounding = line.unit_roundoff(o) * norm(line.at(0.0)[1][own])  # type: ignore[index]  # θ itself is there
+        rounding = rounding_of(self.reader, self.lines[0][0], o)
         if max(e.noise for e in evidence.lines) > FAR_ABOVE_LOW_PRECISION * rounding:
             # A function that repeats its values, and scatters by more than rounding, has some structure: every line tells.
             looks = [(each, max(1 / HIDDEN, tolerance)) for each in self.lines] + looks[1:]
@@ -263,9 +262,8 @@ class Certifier:
     def looks_short_along(self, line: Line, reading: LineReading, o: int, visible: float) -> bool:
         """Say whether the difference quotient of a discrepancy on one side is none at steps much shorter than a line's."""
         evidence, own, longest = self.evidence[o], self.reader.rows[o], reading.blocks[o].step
-        rounding = line.unit_roundoff(o) * norm(line.at(0.0)[1][own])  # type: ignore[index]  # θ itself is there
         # Rounding the arguments, too: of a displacement that is hardly represented the function sees less or more.
-        rounding = max(rounding, own_slope(line, o) * line.shortest)
+        rounding = max(rounding_of(self.reader, line, o), own_slope(line, o) * line.shortest)
         step = max(rounding / visible, REPRESENTED * line.shortest, SHORTEST * longest)
         before: FloatArray | None = None
         for _ in range(WITNESSES):
@@ -314,21 +312,16 @@ def two_witnesses(reader: LineReader, line: Line, o: int, values: FloatArray, se
     if reader.repeats(line, o):  # it is noise, and no structure; but an outlier does not come twice
         again = reader.witness(line, o, BESIDE * seen.step)
         return again is not None and norm(again.values - values) <= again.block.bar + seen.bar + SAME * seen.size
-    if (
-        seen.step > 1
-    ):  # beyond the parameters' own scale rounding grows as a slope does, and what is even hides what is not
+    if seen.step > 1:  # beyond the parameters' scale rounding grows as a slope does, and what is even hides what is not
         near = reader.witness(line, o, NEAR)
         if near is None or SHOWN * near.block.spread > seen.size or not agree(near, values, seen.bar):
             return False
-    rounding = 0.5 * line.unit_roundoff(o) * norm(line.at(0.0)[1][reader.rows[o]])  # type: ignore[index]  # θ itself is there
-    rounding = max(rounding, own_slope(line, o) * line.shortest)  # of the arguments, too
-    shortest = REPRESENTED * line.shortest
     short = short_witness(
         lambda h: reader.slope(line, o, h),
         values,
-        rounding,
+        max(0.5 * rounding_of(reader, line, o), own_slope(line, o) * line.shortest),  # of the arguments, too
         seen.step,
-        shortest,
+        REPRESENTED * line.shortest,
         seen.noise,
         lambda h: reader.bend(line, o, h),
     )
@@ -355,6 +348,11 @@ def long_witness(reader: LineReader, line: Line, o: int, values: FloatArray, see
         if not step > 2 * seen.step:
             return None  # truncation hides it at every longer step
     return None
+
+
+def rounding_of(reader: LineReader, line: Line, o: int) -> float:
+    """Return u times the size of a block's values at the point, in the function's units."""
+    return line.unit_roundoff(o) * norm(line.at(0.0)[1][reader.rows[o]])  # type: ignore[index]  # θ itself is there
 
 
 def own_slope(line: Line, o: int) -> float:

@@ -655,20 +655,16 @@ class Exhaustive:
             there = float(slope(shorten_mantissa(h))[0])
             return math.isfinite(there) and within(there - value, bar(h) + SAME * abs(value))
 
-        def bend(line: Phi, h: float) -> float:
+        def bend(h: float) -> float:
             both = float(np.sum(line([h, -h]))) if not measured.side[j] else 0.0
             return abs(both) / (2 * h) if math.isfinite(both) else math.inf
 
         short = Witness.AGREES
         if not self.pool.repetition:
             shortest = REPRESENTED * line.shortest
-            own = abs(
-                value + float(self.claimed[b][j] * self.scales[b][j])
-            )  # the cost's slope: arguments are rounded, too
-            rounding = max(rounding, own * line.shortest)
-            short = short_witness(
-                slope, np.array([value]), rounding, step, shortest, self.noise(line, step), lambda h: bend(line, h)
-            )
+            own = abs(value + float(self.claimed[b][j] * self.scales[b][j]))
+            rounding = max(rounding, own * line.shortest)  # the arguments are rounded, too
+            short = short_witness(slope, np.array([value]), rounding, step, shortest, self.noise(line, step), bend)
         seen = short in {Witness.AGREES, Witness.SILENT}
         if short is Witness.CONFUSED:  # a longer step may tell what shorter ones do not
             seen = agrees(AGAIN * step)

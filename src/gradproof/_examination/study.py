@@ -211,18 +211,19 @@ class Study:
         """Return the tolerance given, or the default of the lowest precision at work."""
         if self.settings.tolerance is not None:
             return self.settings.tolerance
-        kinds = (
+        return max(DEFAULT_TOLERANCES[kind] for kind in self.precisions(o, p))
+
+    def highest_tolerance(self, pair: Pair) -> float:
+        """Return up to where a tolerance may be raised."""
+        return max(HIGHEST_TOLERANCES[kind] for kind in self.precisions(pair.output, pair.block))
+
+    def precisions(self, o: int, p: int) -> tuple[str, str, str]:
+        """Return the precisions at work in a pair: of the output's type, of the block's, and that its values show."""
+        return (
             self.outputs[o].dtype,
             self.problem.blocks[p].dtype,
             self.engine.value_precision(self.claim.views[o].output),
         )
-        return max(DEFAULT_TOLERANCES[kind] for kind in kinds)
-
-    def highest_tolerance(self, pair: Pair) -> float:
-        """Return up to where a tolerance may be raised."""
-        value = self.engine.value_precision(self.claim.views[pair.output].output)
-        kinds = self.outputs[pair.output].dtype, self.problem.blocks[pair.block].dtype, value
-        return max(HIGHEST_TOLERANCES[kind] for kind in kinds)
 
     def follow_precision(self) -> None:
         """Judge by the precision that the values have shown: a function may be worked out in a lower one."""

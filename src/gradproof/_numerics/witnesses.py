@@ -1,4 +1,4 @@
-"""A second witness of a discrepancy: steps much shorter than the one at which it was seen."""
+"""A second witness of a discrepancy: steps much shorter than the one at which it was seen, and where it ends further out."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ HALVED: Final = 10
 """Times that the place where a discrepancy ends is halved: what is left is a hundredth of the way to it."""
 WITNESSES: Final = 4
 """Short steps, each eight times the one before, of which two are to agree: the last is for noise of 500 roundings."""
-
-
 NEAR: Final = 0.3
 """Step, in units of the parameters' scale, at which a discrepancy of a step beyond that scale must show, too."""
 
