@@ -14,15 +14,12 @@ from typing import Final
 
 from gradproof._evaluation.lines import Line
 from gradproof._evidence.evidence import Evidence, Law, Pair
-from gradproof._numerics.lines import FOUR_POINTS, SHORTEN_JOINT, LineReader
-from gradproof._numerics.noise import FAR_ABOVE_LOW_PRECISION, WELL_KNOWN
-from gradproof._numerics.readings import BlockReading, Calibration, LineReading, Read
-from gradproof._numerics.statistics import within
-from gradproof._numerics.steps import FIRST_STEP, SHORTEST
-from gradproof._numerics.tables import REPRESENTED, shorten_mantissa
-from gradproof._numerics.witnesses import AGAIN, NEAR, SAME, WITNESSES, Witness, breaks_off, short_witness
+from gradproof._evidence.looks import looks_short, two_witnesses
+from gradproof._numerics.lines import FOUR_POINTS, LineReader
+from gradproof._numerics.noise import WELL_KNOWN
+from gradproof._numerics.readings import Calibration, LineReading, Read
+from gradproof._numerics.steps import FIRST_STEP
 from gradproof._words.directions import RandomDirection
-from gradproof._words.vectors import FloatArray, norm
 
 SPREAD_OF_A_GROUP: Final = 100.0
 """Blocks that change the function by less than 1/100 of what another does are displaced by themselves."""
@@ -32,18 +29,6 @@ MANY: Final = 1e6
 """Coordinates above which a first step is shorter still: the more move at once, the nearer is the first kink."""
 FAR_LESS_KNOWN: Final = 10.0
 """A line whose truncation error is so many times what the others may be off by is measured again."""
-SHOWN: Final = 10.0
-"""A witness's step is one at which its noise is a tenth of the discrepancy: it would be seen there."""
-HIDDEN: Final = 1.0e4
-"""A short look is at the step at which rounding is this part of the claimed change: a thousandth of it is seen there."""
-AGREES: Final = 0.1
-"""Two steps that show the same discrepancy to this fraction confirm each other."""
-SHORTENED: Final = FIRST_STEP * SHORTEN_JOINT
-"""A first line that was read at a shorter step, in units of the parameters' scale, saw structure at a longer one."""
-BESIDE: Final = 0.8
-"""Step, over that of a reading, at which a random function is read once more."""
-LONGER: Final = 8.0
-"""Factor on the step at which the second witness looks first."""
 Directions = Callable[[RandomDirection], Line]
 
 
@@ -242,49 +227,12 @@ class Certifier:
         return False
 
     def looks_short(self, o: int) -> bool:
-        """Say whether steps as short as rounding allows show the derivative that is claimed, along two of the lines.
-
-        What a certificate's steps cannot see (stairs, knots, ripples) may hide below them. One look is as short as it can
-        be, and sees a thousandth of the claim; the other one sees the tolerance. Each takes one value, where all is well.
-        """
+        """Say whether steps as short as rounding allows show the derivative that is claimed, along the first and last line."""
         evidence = self.evidence[o]
-        claimed = evidence.claimed()
-        if claimed <= 0 or self.reader.pools[o].repetition:
-            return True
-        tolerance = max(pair.tolerance for pair in evidence.pairs) / SHOWN
-        looks = [(self.lines[0], max(1 / HIDDEN, tolerance)), (self.lines[-1], tolerance)]
-        rounding = rounding_of(self.reader, self.lines[0][0], o)
-        if max(e.noise for e in evidence.lines) > FAR_ABOVE_LOW_PRECISION * rounding:
-            # A function that repeats its values, and scatters by more than rounding, has some structure: every line tells.
-            looks = [(each, max(1 / HIDDEN, tolerance)) for each in self.lines] + looks[1:]
-        return all(self.looks_short_along(line, reading, o, share * claimed) for (line, reading), share in looks)
-
-    def looks_short_along(self, line: Line, reading: LineReading, o: int, visible: float) -> bool:
-        """Say whether the difference quotient of a discrepancy on one side is none at steps much shorter than a line's."""
-        evidence, own, longest = self.evidence[o], self.reader.rows[o], reading.blocks[o].step
-        # Rounding the arguments, too: of a displacement that is hardly represented the function sees less or more.
-        rounding = max(rounding_of(self.reader, line, o), own_slope(line, o) * line.shortest)
-        step = max(rounding / visible, REPRESENTED * line.shortest, SHORTEST * longest)
-        before: FloatArray | None = None
-        for _ in range(WITNESSES):
-            step = shorten_mantissa(step)
-            found = line.at(step) if AGAIN * step <= longest else None
-            if found is None:
-                return True
-            seen = found[0][own] / step
-            if not line.change(step)[line.own_rows[o]].any():
-                before, step = None, AGAIN * step  # it does not move yet, as a rounded result does not
-                continue
-            if within(norm(seen), evidence.upper() + SHOWN * visible):
-                return True
-            both = self.reader.odd(line, o, step)  # what curves shows on one side only
-            seen = seen if both is None else both / step
-            if within(norm(seen), evidence.upper() + SHOWN * visible):
-                return True
-            if before is not None and norm(before - seen) <= SAME * norm(seen):
-                return False  # intermediate values may be rounded more than the result, but not alike at both
-            before, step = seen, AGAIN * step
-        return True
+        lines = [(line, reading.blocks[o].step) for line, reading in (self.lines[0], self.lines[-1])]
+        tolerance = max(pair.tolerance for pair in evidence.pairs)
+        noise = max(e.noise for e in evidence.lines)
+        return looks_short(self.reader, lines, o, evidence.claimed(), evidence.upper(), tolerance, noise)
 
     def confirmed(self, o: int) -> bool:
         """Say whether two witnesses show what makes an output wrong, along the line that shows it most clearly."""
@@ -292,74 +240,3 @@ class Certifier:
         k = max(range(len(evidence.lines)), key=lambda i: evidence.lines[i].size / (evidence.lines[i].bar or 1.0))
         line, reading = self.lines[k]
         return two_witnesses(self.reader, line, o, reading.values[self.reader.rows[o]], evidence.lines[k])
-
-
-def two_witnesses(reader: LineReader, line: Line, o: int, values: FloatArray, seen: BlockReading) -> bool:
-    """Say whether two witnesses show a discrepancy: steps as far apart as noise and truncation allow.
-
-    A finite step sees through kinks, knots, staircases and ripples that are smaller than it, and one that is too
-    short sees the rounding of intermediate values. What is at both of them, and the same, is in the derivative.
-
-    Parameters
-    ----------
-    reader, line, o
-        Where it was seen, and in which block.
-    values, seen
-        The discrepancy, as it was read.
-    """
-    if seen.size == 0:
-        return True
-    if reader.repeats(line, o):  # it is noise, and no structure; but an outlier does not come twice
-        again = reader.witness(line, o, BESIDE * seen.step)
-        return again is not None and norm(again.values - values) <= again.block.bar + seen.bar + SAME * seen.size
-    if seen.step > 1:  # beyond the parameters' scale rounding grows as a slope does, and what is even hides what is not
-        near = reader.witness(line, o, NEAR)
-        if near is None or SHOWN * near.block.spread > seen.size or not agree(near, values, seen.bar):
-            return False
-    short = short_witness(
-        lambda h: reader.slope(line, o, h),
-        values,
-        max(0.5 * rounding_of(reader, line, o), own_slope(line, o) * line.shortest),  # of the arguments, too
-        seen.step,
-        REPRESENTED * line.shortest,
-        seen.noise,
-        lambda h: reader.bend(line, o, h),
-    )
-    if short is Witness.CONTRADICTS:
-        return False
-    long = long_witness(reader, line, o, values, seen)
-    if long is False or (long is None and short is Witness.CONFUSED):
-        return False
-    # A step that had to be shortened lies below structure, which may be rounding on the way.
-    return seen.step >= SHORTENED or not breaks_off(lambda t: reader.odd(line, o, t), values, seen.step, seen.noise)
-
-
-def long_witness(reader: LineReader, line: Line, o: int, values: FloatArray, seen: BlockReading) -> bool | None:
-    """Say whether a longer step shows the same; None where truncation or noise hides it there."""
-    step = LONGER * seen.step
-    for _ in range(2):
-        long = reader.witness(line, o, step)
-        if long is None:
-            return None
-        if SHOWN * long.block.bar <= seen.size:
-            return agree(long, values, seen.bar)
-        # What order 2 lacks falls like h²: where it leaves the discrepancy to be seen.
-        step *= math.sqrt(seen.size / (SHOWN * long.block.bar)) if long.block.bar > 0 else 0.0
-        if not step > 2 * seen.step:
-            return None  # truncation hides it at every longer step
-    return None
-
-
-def rounding_of(reader: LineReader, line: Line, o: int) -> float:
-    """Return u times the size of a block's values at the point, in the function's units."""
-    return line.unit_roundoff(o) * norm(line.at(0.0)[1][reader.rows[o]])  # type: ignore[index]  # θ itself is there
-
-
-def own_slope(line: Line, o: int) -> float:
-    """Return how fast a block of the function's own values changes along a line, per unit of t, at the most."""
-    return max((norm(line.change(t)[line.own_rows[o]]) / abs(t) for t in line.known), default=0.0)
-
-
-def agree(one: Read, values: FloatArray, bar: float) -> bool:
-    """Say whether a witness shows the same derivative."""
-    return within(norm(one.values - values), one.block.bar + bar + AGREES * norm(one.values))

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gradproof._evidence.certificate import SHORTENED
+from gradproof._evidence.looks import SHORTENED
 from gradproof._numerics.formulas import BETWEEN
 from gradproof._numerics.lines import careful_derivative
 from gradproof._numerics.noise import STANDS_OUT, Pool
@@ -672,9 +672,10 @@ class Exhaustive:
             seen = seen and bar(NEAR) <= SAME * abs(value) and agrees(NEAR)
         # Where the cost does not move, what is claimed over the whole length must be more than what it hides.
         sides = [t for t in (step, -step) if math.isfinite(line([t])[0])]
-        seen = seen and (bool(np.any(line.changes(sides))) or abs(value) >= self.hidden())
-        shortened = step < min(self.first / AGAIN, SHORTENED)
-        if seen and shortened and self.confirmed < FOLLOWED and not (self.pool.repetition or measured.side[j]):
+        moves = bool(np.any(line.changes(sides)))
+        seen = seen and (moves or abs(value) >= self.hidden())
+        beneath = not moves or step < min(self.first / AGAIN, SHORTENED)
+        if seen and beneath and self.confirmed < FOLLOWED and not (self.pool.repetition or measured.side[j]):
 
             def odd(t: float) -> FloatArray | None:
                 up, down = line([t, -t])

@@ -185,6 +185,10 @@ class Pair:
         """Take in what an experiment says."""
         self.findings.append(finding)
 
+    def hold(self, reason: Reason) -> None:
+        """Leave it open, whatever was found or will be."""
+        self.held = reason
+
     def find_wrong(self, by: str) -> None:
         """Take in that an experiment proves the pair wrong by itself, whatever its norm hides."""
         self.findings.append(Finding(by, wrong=True))

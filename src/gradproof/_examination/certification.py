@@ -113,7 +113,7 @@ def look_short(study: Study, certifier: Certifier) -> None:
                 still = stands_still(study, certifier, o)
                 if still and not coarse(certifier, o):
                     continue  # the rounding of a result
-                pair.held = Reason.STAIRCASE if still else Reason.STRUCTURE
+                pair.hold(Reason.STAIRCASE if still else Reason.STRUCTURE)
 
 
 def shares(study: Study, outputs: Sequence[int], members: Sequence[Member], share: float) -> tuple[float, float]:
@@ -206,7 +206,7 @@ def conclude(study: Study, certifier: Certifier) -> None:
             look_nearby(certifier.lines[0][0], o, unit_of(study, o))
         still = stands_still(study, certifier, o) and (pair.zero or coarse(certifier, o))
         if still and (not exact or evidence.is_wrong()):
-            pair.held = Reason.STAIRCASE
+            pair.hold(Reason.STAIRCASE)
         evidence.conclude()
 
 

@@ -15,6 +15,7 @@ from gradproof._evidence.zero import ROUNDED
 from gradproof._examination.certification import ALONE, JOINTLY, certify_groups, certify_zeros
 from gradproof._examination.conclusion import assemble
 from gradproof._examination.dot_test import dot_test
+from gradproof._examination.enumeration import look_below
 from gradproof._examination.map_columns import EVALUATIONS, Columns
 from gradproof._examination.map_faults import FaultFinder
 from gradproof._examination.map_groups import ColumnGroups
@@ -30,6 +31,7 @@ from gradproof._examination.map_tests import (
 )
 from gradproof._examination.maps import MapStudy
 from gradproof._examination.study import NonFiniteClaim
+from gradproof._numerics.steps import FIRST_STEP
 from gradproof._problem.answers import NamedOutputs
 from gradproof._problem.called import Called
 from gradproof._problem.claims import EXPLICIT_SIZE, FEW, JvpClaim, MatrixClaim, VjpClaim, lowest_precision, written_out
@@ -381,7 +383,7 @@ class MapCheck:
         """Report that nothing could be said."""
         study = MapStudy(self.engine, claim, self.task.settings)
         for pair in study.every_pair:
-            pair.held = Reason.RANDOM
+            pair.hold(Reason.RANDOM)
         self.notes += claim.notes
         return self.report(study, (), ())
 
@@ -416,6 +418,7 @@ class MapCheck:
             Columns(study, finder).run(conclude=every)
             if every:
                 self.certify_what_noise_left_open(study)
+                look_below(study, FIRST_STEP)
 
     def certify_what_noise_left_open(self, study: MapStudy) -> None:
         """Ask random lines about pairs whose single columns drown in noise: a line moves all of them at once."""

@@ -266,7 +266,7 @@ def cost_report(study: Study, explanation: Explanation | None, unsteady: float, 
         for pair in study.every_pair:
             if study.problem.blocks[pair.block].name == unsteady_block and pair.verdict is Verdict.CORRECT:
                 if random_cost:
-                    pair.held = Reason.CLAIM
+                    pair.hold(Reason.CLAIM)
                 else:
                     pair.find_wrong("two calls of the claim")
     elif unsteady > 0:

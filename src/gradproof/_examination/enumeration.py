@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
 
 from gradproof._evaluation.coordinate_lines import CoordinateLines
+from gradproof._evaluation.engine import BudgetSpent
+from gradproof._evidence.certificate import group_blocks
 from gradproof._evidence.columns import Exhaustive, two_point_step
 from gradproof._evidence.evidence import Finding, Pair
-from gradproof._examination.certification import ALONE, JOINTLY, aliased, certify_groups, reconsider
+from gradproof._evidence.looks import looks_short
+from gradproof._examination.certification import (
+    ALONE,
+    JOINTLY,
+    aliased,
+    certify_groups,
+    reconsider,
+    relative_norms,
+    unit_of,
+)
 from gradproof._examination.study import Study
 from gradproof._numerics.statistics import difference_from_above
 from gradproof._problem.scales import coordinate_scales
@@ -66,6 +77,8 @@ def measure_coordinates(study: Study) -> None:
             exhaustive.sweep_four(pair.block, longer_step(study))
             tell(study, pair)
             raise_for_coordinates(study, pair)
+    if study.settings.strategy == "coordinates":
+        look_below(study, step, [b for b, measured in enumerate(exhaustive.blocks) if measured.kinks])
 
 
 def noise_over_change(study: Study) -> float:
@@ -137,3 +150,31 @@ def raise_for_coordinates(study: Study, pair: Pair) -> None:
     wanted = round_up(difference_from_above(last.upper, pair.low))
     if pair.lower <= pair.possible and wanted <= study.highest_tolerance(pair):
         pair.tolerance = max(pair.tolerance, wanted)
+
+
+def look_below(study: Study, step: float, kinked: Collection[int] = ()) -> None:
+    """Leave open what single coordinates hide below their steps, where no line has looked.
+
+    Parameters
+    ----------
+    step
+        Of the coordinates, in units of the parameters' scale.
+    kinked
+        Blocks with a coordinate at a kink, where a claim of one side's slope is right, and no line of all has it.
+    """
+    chosen = [p for p in study.every_pair if p.verdict is Verdict.CORRECT and not p.zero and p.block not in kinked]
+    norms = relative_norms(study)
+    try:
+        for members in group_blocks(study.scales, norms, sorted({p.block for p in chosen if norms[p.block] > 0})):
+            line = study.line(study.random_direction({m.block: m.scale for m in members}))
+            for o in sorted({p.output for p in chosen}):
+                pairs = [study.pairs[o][m.block] for m in members]
+                claimed = math.hypot(*(p.norm * m.scale for p, m in zip(pairs, members, strict=True)))
+                proved = math.hypot(*(p.upper * m.scale for p, m in zip(pairs, members, strict=True)))
+                noise = study.reader.pools[o].level(0.5 * unit_of(study, o))[0]
+                tolerance = max(pair.tolerance for pair in pairs)
+                if not looks_short(study.reader, [(line, step)], o, claimed, proved, tolerance, noise):
+                    for pair in pairs:
+                        pair.hold(Reason.STRUCTURE)
+    except BudgetSpent:
+        study.spent = True

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from gradproof._evaluation.engine import BudgetSpent
 from gradproof._evaluation.lines import Line
 from gradproof._evaluation.map_batches import MapBatches
-from gradproof._evidence.certificate import two_witnesses
 from gradproof._evidence.columns import BENT, MANY, TWO_POINTS, two_point_step
 from gradproof._evidence.evidence import Finding, Pair
+from gradproof._evidence.looks import two_witnesses
 from gradproof._examination.map_faults import FaultFinder
 from gradproof._examination.maps import MapStudy
 from gradproof._numerics.noise import STANDS_OUT

@@ -15,9 +15,10 @@ import numpy as np
 
 from gradproof._evaluation.engine import BudgetSpent
 from gradproof._evaluation.lines import Line
-from gradproof._evidence.certificate import SHORT_OF_SCALE, two_witnesses
+from gradproof._evidence.certificate import SHORT_OF_SCALE
 from gradproof._evidence.columns import BY_ITSELF, CLAIM_ROUNDING
 from gradproof._evidence.evidence import Finding, Pair
+from gradproof._evidence.looks import two_witnesses
 from gradproof._evidence.search import Locator
 from gradproof._evidence.zero import jumps_between_flats, look_nearby
 from gradproof._examination.conclusion import coordinate_results

@@ -167,7 +167,7 @@ class Study:
         if not self.engine.still:
             return False
         for pair in self.every_pair:
-            pair.held = Reason.NOT_EXERCISED
+            pair.hold(Reason.NOT_EXERCISED)
         return True
 
     # -- zero --------------------------------------------------------------------------------------------------------

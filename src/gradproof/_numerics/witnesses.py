@@ -26,6 +26,8 @@ HALVED: Final = 10
 """Times that the place where a discrepancy ends is halved: what is left is a hundredth of the way to it."""
 WITNESSES: Final = 4
 """Short steps, each eight times the one before, of which two are to agree: the last is for noise of 500 roundings."""
+STEPS_BETWEEN: Final = (1.6, 2.7)
+"""Parts of a step at which a slope is looked at again: noise agrees at all three, and at an eighth, once in a thousand."""
 NEAR: Final = 0.3
 """Step, in units of the parameters' scale, at which a discrepancy of a step beyond that scale must show, too."""
 
@@ -95,6 +97,44 @@ def short_witness(
             like_noise = False
         h *= AGAIN
     return Witness.SILENT if like_noise else Witness.CONFUSED
+
+
+def another_slope(
+    slope: Callable[[float], FloatArray | None], proved: float, hidden: float, first: float, longest: float
+) -> tuple[float, FloatArray] | None:
+    """Return a short step, and the discrepancy there, with which the next step agrees though it is more than was proved.
+
+    Parameters
+    ----------
+    slope
+        Difference quotient of the discrepancy at a step, about the point; NaN where the function does not move.
+    proved
+        Up to where longer steps have shown it to be none.
+    hidden
+        Change of the function that rounding hides.
+    first, longest
+        Steps between which to look, each eight times the one before.
+    """
+
+    def alike(other: FloatArray | None, seen: FloatArray) -> bool:
+        return other is not None and norm(other - seen) <= SAME * norm(seen)
+
+    before: FloatArray | None = None
+    h = first
+    while AGAIN * h <= longest:
+        seen = slope(shorten_mantissa(h))
+        if seen is None:
+            return None
+        if not norm(seen) > proved + hidden / h:  # NaN, too
+            before = None
+        elif before is not None and all(
+            alike(slope(shorten_mantissa(h / part)), seen) for part in (AGAIN, *STEPS_BETWEEN)
+        ):
+            return shorten_mantissa(h), seen
+        else:
+            before = seen
+        h *= AGAIN
+    return None
 
 
 def breaks_off(at: Callable[[float], FloatArray | None], slope: FloatArray, step: float, noise: float) -> bool:
