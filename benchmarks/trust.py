@@ -396,6 +396,8 @@ def staircases(rng):
         model.terms, jacobian = (lambda p: A @ (np.round(steps * p["a"]) / steps)), {"a": A}
         model.point = {"a": x}
     else:
+        # Ten to a hundred steps in what the terms come to: a thousand count as the rounding of a result.
+        steps /= max(1.0, float(np.sum(np.abs(model.terms(model.point)))))
         model.after = lambda y: np.floor(steps * y) / steps
     model.jacobian = {b: np.zeros_like(j) for b, j in jacobian.items()}
     model.other, model.other_is_true, model.claims, model.analytic = jacobian, True, ("right", "other"), False

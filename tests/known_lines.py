@@ -79,6 +79,7 @@ class KnownBlocks:
 
     parameter_roundoff = ROUNDOFF
     shortest = 0.0
+    reach = 1.0
 
     def __init__(self, function, *, sizes=(1,), size=1.0, noise=0.0, seed=5, claimed=0.0, grain=0.0):
         self.function, self.size, self.noise, self.claimed, self.grain = function, size, noise, claimed, grain

@@ -28,17 +28,17 @@ trust = load()
 
 SEEDS = {
     "smooth": (4, 19, 32, 37),
-    "scales": (3, 7, 11, 40, 65, 131, 168, 173),
+    "scales": (3, 7, 11, 40, 65, 131, 168, 173, 3061, 3290),
     "offsets": (5, 6, 30, 42),
     "cancellation": (7, 12, 27, 33, 56, 151, 162, 232),
     "kinks": (2, 19, 36, 55, 112, 157, 173),
     "knots": (3, 9, 10, 66, 99, 170, 187, 206),
-    "ripples": (5, 6, 7, 10, 14, 25, 40, 60, 98),
+    "ripples": (5, 6, 7, 10, 14, 25, 40, 60, 98, 3087),
     "rounded": (3, 8, 22, 133, 141, 145, 174),
-    "staircases": (3, 13, 20, 35, 38, 55, 155),
+    "staircases": (3, 13, 20, 35, 38, 55, 84, 155),
     "low precision": (1, 3, 7, 109, 134, 196),
     "noise": (4, 23, 24, 37, 41, 192, 231),
-    "zero claims": (3, 16, 20, 38, 88, 127, 232),
+    "zero claims": (3, 16, 20, 38, 88, 127, 232, 20060),
     "not exercised": (10, 32, 37, 39, 120, 149, 190),
     "zero to rounding": (2, 3, 4, 6, 135, 188, 200),
     "bounds": (2, 3, 35, 92, 244),
@@ -46,14 +46,13 @@ SEEDS = {
     "optimum": (6, 7, 20, 188),
     "arctan2": (2, 4, 36, 145, 183),
     "float32": (4, 6, 32, 115),
-    "torch float32": (1, 9, 29, 32, 37, 70, 84, 88, 93, 97, 188),
+    "torch float32": (1, 9, 29, 32, 37, 70, 84, 88, 93, 97, 188, 20065),
     "jax float32": (17, 39),
 }
 """A few cheap seeds of each family."""
 
 OPEN = {
     ("ripples", "verdict"): "a ripple shorter than the step is read through",
-    ("noise", "verdict"): "noise that is no Gaussian is taken for a slope in functions with many outputs",
 }
 """What is false today, by family and kind of fault, and why. An entry that shows nothing any more has to go."""
 

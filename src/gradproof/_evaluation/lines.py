@@ -12,7 +12,7 @@ from gradproof._problem.claims import Claim
 from gradproof._problem.views import Along, Contraction, View
 from gradproof._words.directions import Direction
 from gradproof._words.precision import UNIT_ROUNDOFF
-from gradproof._words.vectors import Components, FloatArray
+from gradproof._words.vectors import Components, FloatArray, norm
 
 
 class Line:
@@ -53,6 +53,13 @@ class Line:
     def shortest(self) -> float:
         """Shortest t for which θ + t v is represented in the parameters' precision."""
         return self.engine.shortest(self.direction)
+
+    @cached_property
+    def reach(self) -> float:
+        """The t by which a displaced block has moved by its own size, where that is less than 1: its scale was raised."""
+        blocks = zip(self.engine.problem.values, self.engine.components(self.direction), strict=True)
+        own = [norm(np.ravel(values)[v != 0]) / norm(v) for values, v in blocks if v is not None and v.any()]
+        return min([1.0, *(size for size in own if size > 0)])
 
     @property
     def evaluations(self) -> int:

@@ -20,6 +20,7 @@ from gradproof._numerics.noise import WELL_KNOWN
 from gradproof._numerics.readings import Calibration, LineReading, Read
 from gradproof._numerics.steps import FIRST_STEP
 from gradproof._words.directions import RandomDirection
+from gradproof._words.vectors import norm
 
 SPREAD_OF_A_GROUP: Final = 100.0
 """Blocks that change the function by less than 1/100 of what another does are displaced by themselves."""
@@ -29,6 +30,8 @@ MANY: Final = 1e6
 """Coordinates above which a first step is shorter still: the more move at once, the nearer is the first kink."""
 FAR_LESS_KNOWN: Final = 10.0
 """A line whose truncation error is so many times what the others may be off by is measured again."""
+QUANTA: Final = 1000.0
+"""A result that is rounded is told from a staircase where the steps cross so many of its jumps: three digits of a slope."""
 Directions = Callable[[RandomDirection], Line]
 
 
@@ -233,6 +236,23 @@ class Certifier:
         tolerance = max(pair.tolerance for pair in evidence.pairs)
         noise = max(e.noise for e in evidence.lines)
         return looks_short(self.reader, lines, o, evidence.claimed(), evidence.upper(), tolerance, noise)
+
+    def coarse(self, o: int) -> bool:
+        """Say whether the jumps are too few on these lines for the rounding of a result, of which steps cross many.
+
+        Within the blocks' own scale, if a step is longer: far enough away any staircase looks like a ramp.
+        """
+        evidence, most = self.evidence[o], 0.0
+        reach = max(pair.scale / scale for pair, scale in zip(evidence.pairs, evidence.scales, strict=True))
+        for k, (line, reading) in enumerate(self.lines):
+            limit = min(2 * reading.blocks[o].step, reach)
+            if k == 0:
+                line.at(limit)
+                line.at(-limit)
+            sizes = {t: norm(line.change(t)[line.own_rows[o]]) for t in line.known}
+            smallest = min((size for size in sizes.values() if size > 0), default=math.inf)
+            most = max(most, max((size for t, size in sizes.items() if abs(t) <= limit), default=0.0) / smallest)
+        return most < QUANTA
 
     def confirmed(self, o: int) -> bool:
         """Say whether two witnesses show what makes an output wrong, along the line that shows it most clearly."""

@@ -672,9 +672,9 @@ class Exhaustive:
             seen = seen and bar(NEAR) <= SAME * abs(value) and agrees(NEAR)
         # Where the cost does not move, what is claimed over the whole length must be more than what it hides.
         sides = [t for t in (step, -step) if math.isfinite(line([t])[0])]
-        moves = bool(np.any(line.changes(sides)))
-        seen = seen and (moves or abs(value) >= self.hidden())
-        beneath = not moves or step < min(self.first / AGAIN, SHORTENED)
+        moved = float(np.max(np.abs(line.changes(sides)), initial=0.0))
+        seen = seen and (moved > 0 or abs(value) >= self.hidden())
+        beneath = moved <= SAME * step * abs(value) or step < min(self.first / AGAIN, SHORTENED)
         if seen and beneath and self.confirmed < FOLLOWED and not (self.pool.repetition or measured.side[j]):
 
             def odd(t: float) -> FloatArray | None:

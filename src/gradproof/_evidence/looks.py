@@ -129,13 +129,13 @@ def two_witnesses(reader: LineReader, line: Line, o: int, values: FloatArray, se
     """
     if seen.size == 0:
         return True
+    if seen.step > line.reach:  # beyond the parameters' own size a function may bend as it likes, and rounding grows
+        near = reader.witness(line, o, NEAR * line.reach)
+        if near is None or SHOWN * near.block.spread > seen.size or not agree(near, values, seen.bar):
+            return False
     if reader.repeats(line, o):  # it is noise, and no structure; but an outlier does not come twice
         again = reader.witness(line, o, BESIDE * seen.step)
         return again is not None and norm(again.values - values) <= again.block.bar + seen.bar + SAME * seen.size
-    if seen.step > 1:  # beyond the parameters' scale rounding grows as a slope does, and what is even hides what is not
-        near = reader.witness(line, o, NEAR)
-        if near is None or SHOWN * near.block.spread > seen.size or not agree(near, values, seen.bar):
-            return False
     short = short_witness(
         lambda h: reader.slope(line, o, h),
         values,
@@ -150,9 +150,10 @@ def two_witnesses(reader: LineReader, line: Line, o: int, values: FloatArray, se
     long = long_witness(reader, line, o, values, seen)
     if long is False or (long is None and short is Witness.CONFUSED):
         return False
-    # A step that had to be shortened lies below structure, and one at which nothing moves below rounding on the way.
-    moves = any(line.change(t)[line.own_rows[o]].any() for t in (seen.step, -seen.step) if line.at(t) is not None)
-    if seen.step >= SHORTENED and moves:
+    # A step that had to be shortened lies below structure, and one at which next to nothing moves below rounding on the way.
+    sides = [t for t in (seen.step, -seen.step) if line.at(t) is not None]
+    moved = max((norm(line.change(t)[line.own_rows[o]]) for t in sides), default=0.0)
+    if seen.step >= SHORTENED and moved > SAME * seen.step * seen.size:
         return True
     return not breaks_off(lambda t: reader.odd(line, o, t), values, seen.step, seen.noise)
 

@@ -29,8 +29,6 @@ STILL_LINES: Final = 12
 STILL_STEPS: Final = (0.5, 0.05, 0.005)
 """Directions, and steps in units of the parameters' scale, in which a function that stands still shows it: by twelve
 lines, 30 roundings bound what a scatter of four would (√(12/q₁₂) is 7.3 at α = 1e-6)."""
-QUANTA: Final = 1000.0
-"""A result that is rounded is told from a staircase where the steps cross so many of its jumps: three digits of a slope."""
 REPEATS: Final = 3
 """Further calls at the point that tell a random function: all of them differ by a twentieth of the noise once in 3e4."""
 WITHOUT_PROOF: Final = 1e-4
@@ -111,7 +109,7 @@ def look_short(study: Study, certifier: Certifier) -> None:
         if evidence.certified() and not any(pair.zero for pair in evidence.pairs) and not certifier.looks_short(o):
             for pair in evidence.pairs:
                 still = stands_still(study, certifier, o)
-                if still and not coarse(certifier, o):
+                if still and not certifier.coarse(o):
                     continue  # the rounding of a result
                 pair.hold(Reason.STAIRCASE if still else Reason.STRUCTURE)
 
@@ -204,7 +202,7 @@ def conclude(study: Study, certifier: Certifier) -> None:
         exact = pair.zero and study.claim.kind != "gradient"
         if pair.zero and certifier.lines and not evidence.certified():
             look_nearby(certifier.lines[0][0], o, unit_of(study, o))
-        still = stands_still(study, certifier, o) and (pair.zero or coarse(certifier, o))
+        still = stands_still(study, certifier, o) and (pair.zero or certifier.coarse(o))
         if still and (not exact or evidence.is_wrong()):
             pair.hold(Reason.STAIRCASE)
         evidence.conclude()
@@ -238,24 +236,6 @@ def stands_still(study: Study, certifier: Certifier, o: int) -> bool:
 def unit_of(study: Study, o: int) -> float:
     """Return u times the size of an output's values."""
     return UNIT_ROUNDOFF[study.output_precision(o)] * (study.sizes[o] or 1.0)
-
-
-def coarse(certifier: Certifier, o: int) -> bool:
-    """Say whether the jumps are too few on these lines for the rounding of a result, of which steps cross many.
-
-    Within the blocks' own scale, if a step is longer: far enough away any staircase looks like a ramp.
-    """
-    evidence, most = certifier.evidence[o], 0.0
-    reach = max(pair.scale / scale for pair, scale in zip(evidence.pairs, evidence.scales, strict=True))
-    for k, (line, reading) in enumerate(certifier.lines):
-        limit = min(2 * reading.blocks[o].step, reach)
-        if k == 0:
-            line.at(limit)
-            line.at(-limit)
-        sizes = {t: norm(line.change(t)[line.own_rows[o]]) for t in line.known}
-        smallest = min((size for size in sizes.values() if size > 0), default=math.inf)
-        most = max(most, max((size for t, size in sizes.items() if abs(t) <= limit), default=0.0) / smallest)
-    return most < QUANTA
 
 
 def isolate(study: Study, members: list[Member], outputs: Sequence[int], alone: float) -> None:
@@ -411,12 +391,22 @@ def reconsider(study: Study) -> None:
     """
     found = []
     for pair in study.every_pair:
-        if pair.verdict is not Verdict.CORRECT and pair.held is None and not pair.zero and study.counts_as_zero(pair):
+        open_ = pair.verdict is not Verdict.CORRECT and pair.held is None and not pair.zero
+        if open_ and study.counts_as_zero(pair) and nothing_beside_what_is_around(study, pair):
             pair.zero = True
             found.append(pair)
     if found:
         study.notes.append(rounding_note([pair_name(study, pair) for pair in found], study.engine.answers.noun))
         certify_zeros(study, found, AGAIN, AGAIN)
+
+
+def nothing_beside_what_is_around(study: Study, pair: Pair) -> bool:
+    """Say whether the output does as much over the block's scale as its curvature at the point promised."""
+    line, own = study.line(study.random_direction({pair.block: pair.scale})), study.claim.views[pair.output].own
+    if line.at(1.0) is None or line.at(-1.0) is None:
+        return False
+    around = max(norm(line.change(side)[own]) for side in (1.0, -1.0))
+    return float(study.apart[pair.output, pair.block]) * pair.scale <= study.rounding(pair.output, around)
 
 
 def know_rounding(study: Study, certifier: Certifier) -> None:

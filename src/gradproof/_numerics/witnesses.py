@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from gradproof._numerics.steps import SHORTEST
+from gradproof._numerics.steps import FIRST_STEP, SHORTEST
 from gradproof._numerics.tables import shorten_mantissa
 from gradproof._words.vectors import FloatArray, norm
 
@@ -76,7 +76,11 @@ def short_witness(
     size = norm(value)
     if not size > 0:
         return Witness.SILENT
-    h = max(SEEN * rounding / size, shortest, SHORTEST * step)
+    h = max(SEEN * rounding / size, shortest, SHORTEST * min(step, FIRST_STEP))  # a long step tells no other scale
+
+    def same(other: FloatArray | None, seen: FloatArray) -> bool:
+        return other is not None and norm(other - seen) <= SAME * size + ALIKE * norm(seen)
+
     before: FloatArray | None = None
     looks, like_noise = 0, True
     while AGAIN * h <= step and looks < WITNESSES:
@@ -85,12 +89,19 @@ def short_witness(
             return Witness.SILENT
         if np.isfinite(seen).all():
             looks += 1
-            if before is not None and norm(before - seen) <= SAME * size + ALIKE * norm(seen):
-                apart = norm(seen - value) > size / 2 and norm(before - value) > size / 2
+            off = norm(seen - value) > size / 2
+            if before is not None and same(before, seen):
+                apart = off and norm(before - value) > size / 2
                 # Between the slopes of both sides of a kink any claim is right; what curves bends more at a longer step.
                 bent = [bend(shorten_mantissa(t)) for t in (h, AGAIN * h)]
                 kinked = min(bent) >= (1 - SAME) * size and max(bent) <= 2 * min(bent)
                 return Witness.CONTRADICTS if apart or kinked else Witness.AGREES
+            if (
+                before is not None
+                and off
+                and all(same(slope(shorten_mantissa(h / part)), seen) for part in STEPS_BETWEEN)
+            ):
+                return Witness.CONTRADICTS  # the step before was too short to tell
             before = seen
             like_noise = like_noise and norm(seen - value) <= LIKE_NOISE * noise / h
         else:
@@ -169,10 +180,13 @@ def breaks_off(at: Callable[[float], FloatArray | None], slope: FloatArray, step
         there, gone = see(outer) if outer <= 1 else (None, False)
     if here is None or there is None or outer == inner:
         return False  # it does not end, or is none at so short a step
+    changes = [norm(there - here)]
     for _ in range(HALVED):
         middle = shorten_mantissa((inner + outer) / 2)
         value, gone = see(middle)
         if value is None:
             return False
         inner, here, outer, there = (inner, here, middle, value) if gone else (middle, value, outer, there)
-    return norm(there - here) > SAME / 2 * size * inner + hidden
+        changes.append(norm(there - here))
+    # Halved three times a smooth change is an eighth.
+    return changes[-1] > hidden and changes[-1] > SAME * changes[-4]
