@@ -52,7 +52,8 @@ def looks_short(
 
     What longer steps cannot see (stairs, knots, ripples) may hide below them. One look is as short as it can be, and sees a
     thousandth of the claim; the other one sees the tolerance. Each takes one value, where all is well. A function that
-    repeats its values and yet scatters by more than rounding has some structure: there every step in between is asked.
+    repeats its values and yet scatters by more than rounding has some structure: there every step in
+    between is asked, on the first line.
 
     Parameters
     ----------
@@ -67,11 +68,11 @@ def looks_short(
     """
     if claimed <= 0 or reader.pools[o].repetition:
         return True
-    visible, (first, _) = max(1 / HIDDEN, tolerance / SHOWN), lines[0]
+    visible, (first, longest) = max(1 / HIDDEN, tolerance / SHOWN), lines[0]
     if noise > FAR_ABOVE_LOW_PRECISION * rounding_of(reader, first, o):
-        return not any(
-            hides_a_slope(reader, *line, o, visible * claimed, proved, noise) for line in (lines[0], lines[-1])
-        )
+        # Structure of that amplitude has slopes of the tolerance's size up to this step.
+        longest = min(longest, AGAIN**2 * noise / (tolerance * claimed))
+        return not hides_a_slope(reader, first, longest, o, visible * claimed, proved, noise)
     looks = (*lines[0], visible), (*lines[-1], tolerance / SHOWN)
     return all(looks_short_along(reader, line, step, o, share * claimed, proved) for line, step, share in looks)
 
