@@ -255,8 +255,8 @@ class Certifier:
         return most < QUANTA
 
     def confirmed(self, o: int) -> bool:
-        """Say whether two witnesses show what makes an output wrong, along the line that shows it most clearly."""
+        """Say whether two witnesses show what makes an output wrong, along the line by which it is."""
         evidence = self.evidence[o]
-        k = max(range(len(evidence.lines)), key=lambda i: evidence.lines[i].size / (evidence.lines[i].bar or 1.0))
+        k = max(range(len(evidence.lines)), key=lambda i: evidence.lines[i].size - evidence.lines[i].bar)
         line, reading = self.lines[k]
         return two_witnesses(self.reader, line, o, reading.values[self.reader.rows[o]], evidence.lines[k])
