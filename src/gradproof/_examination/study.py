@@ -31,6 +31,8 @@ from gradproof._words.results import Diagnosis, Reason, Verdict
 from gradproof._words.settings import DEFAULT_TOLERANCES, HIGHEST_TOLERANCES, Settings, round_up
 from gradproof._words.vectors import FloatArray, norm
 
+NEIGHBOURS: Final = 6
+"""Steps on either side, up to the next place that is looked at, at which the rounding of a function shows: in each by half."""
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
 MARGIN: Final = 1.25
@@ -186,8 +188,8 @@ class Study:
             line = self.line(self.random_direction(dict(enumerate(self.scales))))
             t, seen = max(REPRESENTED * line.shortest, UNIT_ROUNDOFF[self.engine.precision]), 0.0
             while t <= 1 and not (seen or self.reader.repeats(line, o)):
-                t = shorten_mantissa(t)
-                for step in (t, -t):
+                # At several neighbours: a product moves with one factor before the other's rounding changes.
+                for step in (shorten_mantissa(side * k * t) for k in range(1, NEIGHBOURS + 1) for side in (1, -1)):
                     seen = max(seen, norm(line.change(step)[line.own_rows[o]]) if line.at(step) is not None else 0.0)
                 t *= AGAIN
             self.quanta[o] = ROUNDED * seen
