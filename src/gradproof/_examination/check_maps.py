@@ -67,6 +67,8 @@ class Task:
     symmetric: bool = False
     call: str = ""
     """How the call of the claim reads to people, where a front end made it for this point; it is given no point then."""
+    problem: Callable[..., Problem] = Problem
+    """Makes the problem: that of δ = 0 in a tangent space knows the lengths of its zeros."""
 
 
 def make_task(
@@ -95,6 +97,7 @@ def make_task(
         strategy=given["strategy"],
         budget=given["budget"],
         seed=secrets.randbits(32) if seed is None else seed,
+        diagnose=given["diagnose"],
     )
     return Task(
         verb,
@@ -117,6 +120,7 @@ OPTIONS: dict[str, Any] = {
     "strategy": "auto",
     "budget": None,
     "seed": None,
+    "diagnose": True,
     "only": None,
     "exclude": None,
     "convention": "torch",
@@ -132,7 +136,9 @@ class MapCheck:
         self.started = time.perf_counter()
         real, self.restore, self.complex_names = real_pairs(task.point)
         restore = self.restore
-        problem = Problem(lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude)
+        problem = task.problem(
+            lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude
+        )
         lone = "point" if task.symmetric else LONE_OUTPUT
         self.phase: Phase = "lines"
         self.engine = Engine(
@@ -186,7 +192,8 @@ class MapCheck:
         self.judge_tests(study)
         study.excuse(self.tests.hidden)
         finder = FaultFinder(study)
-        if not self.explained_as_a_whole(study):
+        known = bool(study.faulty) and not study.settings.diagnose
+        if not known and not self.explained_as_a_whole(study):
             self.columns(study, finder)
             masked = isinstance(study.claim, MatrixClaim) and not self.tests.unsteady
             if masked or study.faulty:
@@ -263,7 +270,7 @@ class MapCheck:
         if task.verb == "check_vjp":
             called = self.called(task.call or "vjp(point, cotangent)")
             return VjpClaim(called, outputs, structure, conjugate=conjugate, seed=seed)
-        scales = [float(np.sqrt(np.mean(v**2))) or 1.0 for v in self.engine.problem.values]
+        scales = [size or 1.0 for size in self.engine.problem.sizes]
         if task.verb in {"check_jvp", "check_hvp"}:
             kind, name = ("JVP", "jvp(point, tangent)") if task.verb == "check_jvp" else ("HVP", "hvp(point, vector)")
             called = self.called(task.call or name)
@@ -354,7 +361,7 @@ class MapCheck:
     def least(self, claim: VjpClaim | JvpClaim) -> float:
         """Return the norm of a product below which it changes no output by more than what counts as zero."""
         roundoff = UNIT_ROUNDOFF[lowest_precision(claim.outputs, claim.structure)]
-        scale = max(float(np.sqrt(np.mean(v**2))) for v in self.engine.problem.values) or 1.0
+        scale = max(self.engine.problem.sizes) or 1.0
         per_unit = 1.0 if isinstance(claim, JvpClaim) else scale  # tangents come in the parameters' scales already
         return float(ROUNDED * roundoff * norm(self.engine.base) / per_unit)
 

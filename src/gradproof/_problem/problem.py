@@ -29,7 +29,7 @@ from gradproof._problem.blocks import (
 )
 from gradproof._words.errors import NotDifferentiable, ShapeMismatch, UsageError
 from gradproof._words.precision import RANGE, UNIT_ROUNDOFF
-from gradproof._words.vectors import FloatArray
+from gradproof._words.vectors import FloatArray, rms
 from gradproof.adapters import Adapter, adapter_for, kind_of
 from gradproof.adapters._containers import LONE_NAME, flatten
 
@@ -135,6 +135,16 @@ class Problem:
     def size(self) -> int:
         """Number of coordinates that are checked."""
         return sum(block.size for block in self.blocks)
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """rms(θ_b) of each selected block: by how much it is displaced, until the values say better."""
+        return [rms(values) for values in self.values]
+
+    @property
+    def frames(self) -> list[tuple[str, FloatArray]]:
+        """The arrays, by name, of a point of which θ is a displacement; none where θ is the point itself."""
+        return []
 
     @cached_property
     def precision(self) -> str:
