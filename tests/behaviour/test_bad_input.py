@@ -350,7 +350,7 @@ def test_empty_blocks_need_no_claim():
     assert check_gradient(sum_of_squares, {"W": W, "e": np.zeros(0)}, {"W": 2 * W}, seed=1).skipped == ("e",)
 
 
-@pytest.mark.parametrize("point", [{}, [], {"a": None}, np.zeros((0, 3)), {"a": np.zeros(0)}])
+@pytest.mark.parametrize("point", [{}, [], {"a": None}])
 def test_no_coordinate_at_all_is_an_error(point):
     message = refused(gradproof.EmptyProblem, sum_of_squares, point, point)
     assert "there is no coordinate to check" in message

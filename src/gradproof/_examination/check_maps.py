@@ -13,7 +13,7 @@ import numpy as np
 from gradproof._evaluation.engine import BudgetSpent, Engine
 from gradproof._evidence.zero import ROUNDED
 from gradproof._examination.certification import ALONE, JOINTLY, certify_groups, certify_zeros
-from gradproof._examination.conclusion import assemble
+from gradproof._examination.conclusion import assemble, nothing_report
 from gradproof._examination.dot_test import dot_test
 from gradproof._examination.map_columns import EVALUATIONS, Columns
 from gradproof._examination.map_faults import FaultFinder
@@ -31,6 +31,7 @@ from gradproof._examination.map_tests import (
 from gradproof._examination.maps import MapStudy
 from gradproof._examination.study import NonFiniteClaim
 from gradproof._problem.answers import NamedOutputs
+from gradproof._problem.blocks import NothingThere
 from gradproof._problem.called import Called
 from gradproof._problem.claims import EXPLICIT_SIZE, FEW, JvpClaim, MatrixClaim, VjpClaim, lowest_precision, written_out
 from gradproof._problem.jacobians import is_operator, read_jacobian, wrong_shape
@@ -134,6 +135,16 @@ class MapCheck:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.started = time.perf_counter()
+        self.nothing = ""
+        """Why there is nothing to check: arrays of size 0 only."""
+        try:
+            self.begin()
+        except NothingThere as nothing:
+            self.nothing = nothing.meaning
+
+    def begin(self) -> None:
+        """Take in the task and evaluate the point: everything that can be wrong with the input is found here."""
+        task = self.task
         real, self.restore, self.complex_names = real_pairs(task.point)
         restore = self.restore
         problem = task.problem(
@@ -171,6 +182,8 @@ class MapCheck:
             Measures the coordinates of a function of one number, which is what they are measured best of; asked for in
             the place of lines, once the product itself has passed its tests.
         """
+        if self.nothing:
+            return self.finished(nothing_report(self.task.settings, self.nothing, self.task.verb))
         claim = self.claim(conjugate=self.task.convention == "jax")
         where = find_non_finite(claim, self.engine, self.structure)
         if where:

@@ -237,6 +237,26 @@ def notes_on_lines(
     return notes
 
 
+def nothing_report(settings: Settings, why: str, verb: str, evaluations: int = 0) -> Report:
+    """Report on arrays of size 0: whatever is claimed of them is right, and nothing was exercised."""
+    return Report(
+        verdict=Verdict.CORRECT,
+        difference=Difference(estimate=0.0, lower=0.0, upper=0.0),
+        blocks=(),
+        tolerance=settings.tolerance or DEFAULT_TOLERANCES["float64"],
+        tolerance_reason="as given" if settings.tolerance else "the default",
+        confidence=settings.confidence,
+        strategy=settings.strategy,
+        seed=settings.seed,
+        budget=settings.stated_budget,
+        evaluations=evaluations,
+        cost=math.nan,
+        noise=math.nan,
+        notes=(f"Nothing was checked, for there is nothing. {why}.",),
+        verb=verb,
+    )
+
+
 # -- a cost ------------------------------------------------------------------------------------------------------------
 
 

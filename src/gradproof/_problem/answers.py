@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gradproof._problem.blocks import NothingThere
 from gradproof._problem.outputs import OutputBlock, Outputs
 from gradproof._problem.problem import Problem
 from gradproof._words.errors import EmptyProblem, NotScalar
@@ -165,8 +166,12 @@ class NamedOutputs:
         """
         self.outputs = Outputs(answer, self.where, lone=self.lone)
         if self.outputs.size == 0:
-            raise EmptyProblem(
-                "the function returns no number", where=self.where, remedy="Return at least one floating-point number"
+            empty = ", ".join(f"{block.name} of shape {block.shape}" for block in self.outputs.blocks[:4])
+            raise (NothingThere if empty else EmptyProblem)(
+                "the function returns no number",
+                where=self.where,
+                meaning=f"All that it returns is empty: {empty}" if empty else "",
+                remedy="Return at least one floating-point number",
             )
         self.blocks = self.outputs.blocks
         return self.outputs.vector(answer, self.where), None

@@ -120,6 +120,8 @@ class Problem:
         self.blocks = tuple(self.all_blocks[k] for k in self.selected)
         self.skipped = tuple(block.name for k, block in enumerate(self.all_blocks) if k not in set(chosen))
         if not self.blocks:
+            if claimed is not True and not callable(claimed):
+                self._must_fit(claimed)
             raise nothing_to_check(self.all_blocks, only, exclude)
         self._known = tuple(_is_known(leaf, self.adapter) for leaf in leaves)
         self._leaves = tuple(self._copied(k, leaf) for k, leaf in enumerate(leaves))
@@ -300,6 +302,16 @@ class Problem:
         if any(block.name not in by_name for block in self.blocks) or any(name not in wanted for name in names):
             raise structure_mismatch(self.blocks, wanted, claimed, names)
         return tuple(self._claimed_block(block, by_name[block.name]) for block in self.blocks)
+
+    def _must_fit(self, claimed: Any) -> None:
+        """Refuse a claim of another structure or shape where every block is empty."""
+        names, leaves, _ = flatten(claimed, what="claimed gradient")
+        given = dict(zip(names, leaves, strict=True))
+        if not set(given) <= {block.name for block in self.all_blocks}:
+            raise structure_mismatch(self.blocks, [block.name for block in self.all_blocks], claimed, names)
+        for block in self.all_blocks:
+            if block.name in given and tuple(np.shape(given[block.name])) != block.shape:
+                raise shape_mismatch(block, tuple(np.shape(given[block.name])))
 
     def _claimed_block(self, block: Block, leaf: Any) -> FloatArray:
         array, complex_ = _numbers(block.name, leaf)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradproof._problem.blocks import NothingThere
 from gradproof._problem.problem import Problem
 from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.errors import BudgetTooSmall, GradproofError, UsageError
@@ -102,6 +103,14 @@ def check_gradient(
     >>> report.verdict.name
     'CORRECT'
     """
+    settings = Settings(
+        tolerance=_plain(tolerance),
+        confidence=_plain(confidence),
+        strategy=strategy,
+        budget=_plain(budget),
+        seed=secrets.randbits(32) if seed is None else _plain(seed),
+        diagnose=diagnose,
+    )
     notes: tuple[str, ...] = ()
     if isinstance(cost, Problem):
         problem = cost
@@ -116,21 +125,27 @@ def check_gradient(
         if point is None and points is not None:
             point, points = _first_point(points, seed)
         held: dict[str, Any] = {"only": only, "exclude": exclude, "has_aux": has_aux}
-        problem, notes = make_problem(cost, point, claimed, retract=retract, tangent=tangent, **held)
-    settings = Settings(
-        tolerance=_plain(tolerance),
-        confidence=_plain(confidence),
-        strategy=strategy,
-        budget=_plain(budget),
-        seed=secrets.randbits(32) if seed is None else _plain(seed),
-        diagnose=diagnose,
-    )
+        try:
+            problem, notes = make_problem(cost, point, claimed, retract=retract, tangent=tangent, **held)
+        except NothingThere as nothing:
+            if points is not None:
+                raise
+            return _nothing(settings, nothing.meaning, observer)
     if points is None:
         report = _check_one(problem, settings, observer, self_test=self_test)
     else:
         others = _other_points(points, settings.seed)
         report = _check_points(problem, others, settings, observer, self_test=self_test)
     return replace(report, notes=(*notes, *report.notes)) if notes else report
+
+
+def _nothing(settings: Settings, why: str, observer: Observer | None) -> Report:
+    from gradproof._examination.conclusion import nothing_report  # loaded when it is used: imports stay cheap
+
+    report = nothing_report(settings, why, "check_gradient")
+    if observer is not None:
+        observer(Settled(report.verdict))
+    return report
 
 
 def make_problem(
