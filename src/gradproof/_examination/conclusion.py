@@ -65,7 +65,7 @@ def assemble(
     difference = overall(pairs)
     certificate = certificate_of(study, difference)
     told = [*diagnoses, *(function_side(study, reasons) if verdict is Verdict.INCONCLUSIVE or not verb else ())]
-    said = [*study.notes, *notes, *notes_on_lines(study, certificate, verdict, reasons)]
+    said = [*study.engine.answers.notes, *study.notes, *notes, *notes_on_lines(study, certificate, verdict, reasons)]
     if verdict is Verdict.WRONG and not study.settings.diagnose:
         said.append("Where the fault is, and why, was not asked for (diagnose=False).")
     largest = max(pairs, key=lambda pair: pair.tolerance)
