@@ -60,6 +60,8 @@ class _Run:
         self.item: pytest.Item | None = None
         self.by_test: dict[str, list[dict[str, Any]]] = {}
         self.failure = ""
+        self.shadow: Any = None
+        self.shadowed: dict[str, list[dict[str, Any]]] | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect what a test found, in this process or in a worker; of one that is run again, the last."""
@@ -67,6 +69,9 @@ class _Run:
         if text is not None:
             checks = json.loads(text)
             self.by_test[checks[0]["test"]] = checks
+        text = getattr(report, "gradproof_shadow", None)
+        if text is not None and self.shadowed is not None:
+            self.shadowed[report.nodeid] = json.loads(text)
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Write the run's file, unless there was no run."""
@@ -74,7 +79,8 @@ class _Run:
             return
         checks = [check for test in self.by_test.values() for check in test]
         try:
-            _replace(self.path, json.dumps({"schema": SCHEMA, "checks": checks}, indent=1) + "\n")
+            shadow = {} if self.shadowed is None else {"shadow": self.shadow_calls}
+            _replace(self.path, json.dumps({"schema": SCHEMA, "checks": checks, **shadow}, indent=1) + "\n")
         except OSError as error:
             self.failure = f"gradproof: {str(self.path)!a} could not be written: {error.strerror or error}"
             if exitstatus == pytest.ExitCode.OK:
@@ -86,10 +92,33 @@ class _Run:
         if verdicts:
             counts = ", ".join(f"{verdicts.count(verdict)} {word}" for verdict, word in WORDS.items())
             terminalreporter.write_line(f"gradproof: {counts}")
+        if self.shadowed is not None:
+            from gradproof.compat._shadow import summary
+
+            for line in summary(self.shadow_calls):
+                terminalreporter.write_line(line)
         if self.failure:
             terminalreporter.write_line(self.failure, red=True)
         elif self.path is not None:
             terminalreporter.write_line(f"gradproof: reports in {str(self.path)!a}")
+
+    @property
+    def shadow_calls(self) -> list[dict[str, Any]]:
+        """Calls of other checkers, in all tests."""
+        return [call for calls in (self.shadowed or {}).values() for call in calls]
+
+    def begin_shadow(self) -> None:
+        """Replace the other checkers before the tests are collected."""
+        from gradproof.compat._shadow import Shadow
+
+        self.shadowed = {}
+        self.shadow = Shadow(lambda: "" if self.item is None else _test_id(self.item))
+        self.shadow.install()
+
+    def pytest_unconfigure(self) -> None:
+        """Put the other checkers back."""
+        if self.shadow is not None:
+            self.shadow.remove()
 
 
 _RUN: Final = pytest.StashKey[_Run]()
@@ -267,6 +296,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--gradproof-seed", metavar="N", type=int, help="of each check that names no seed; by the test's id otherwise"
     )
+    group.addoption(
+        "--gradproof-shadow",
+        action="store_true",
+        help="ask gradproof, too, what torch's gradcheck, JAX's and autograd's check_grads and SciPy's check_grad are asked",
+    )
     parser.addini(
         "gradproof_inconclusive",
         "what a check does that could not be settled: raise (default), warn or skip",
@@ -287,6 +321,8 @@ def pytest_configure(config: pytest.Config) -> None:
     on_worker = hasattr(config, "workerinput")  # of pytest-xdist: the controller writes for all of them
     run = _Run(_writable(path) if path is not None and not on_worker else None)
     config.stash[_RUN] = run
+    if config.getoption("gradproof_shadow"):
+        run.begin_shadow()
     config.pluginmanager.register(run, "gradproof-run")
 
 
@@ -381,6 +417,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         add("gradproof", _section(failure.report, checks))
     if checks and call.when == "teardown":
         report.gradproof_checks = json.dumps([_plain(check, _test_id(item), n) for n, check in enumerate(checks, 1)])
+    shadow = item.config.stash[_RUN].shadow
+    if shadow is not None and call.when == "teardown" and shadow.calls:
+        report.gradproof_shadow = json.dumps([call.plain() for call in shadow.calls])
+        shadow.calls.clear()
 
 
 def _trim(error: BaseException, config: pytest.Config) -> list[Any]:

@@ -35,6 +35,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_examination",
     "_verbs",
     "torch jax course monitor testing __init__",
+    "compat",
     "_command_line",
 ]
 FLOORS = {name: floor for floor, names in enumerate(BOTTOM_UP) for name in names.split()}
@@ -44,16 +45,17 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "_numerics": "statistics formulas noise tables kinks steps projections readings witnesses lines",
     "adapters": "__init__ _containers _numpy _torch _jax",
     "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _terminal __init__",
-    "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians",
+    "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians leaves differences tangents",
     "_evaluation": "seen engine batches coordinate_lines map_batches lines",
     "_evidence": "ledger evidence zero looks certificate search columns column_groups",
-    "_diagnosis": "mistakes mutations evidence telling fitting residue decoding causes parts naming",
+    "_diagnosis": "mistakes mutations evidence telling fitting frames residue decoding causes parts naming",
     "_examination": "study certification enumeration explanation conclusion examination self_test measurement "
     "dot_test maps map_tests map_hypotheses map_report map_faults map_columns map_groups check_maps",
     "_verbs": "assertions gradient maps adjoint derivatives modes scipy",
     "torch": "_autograd _inputs _parameters _randomness _borrowed _evaluation _reports _modules _functions __init__",
     "jax": "_errors _values _arguments _compilation _findings _functions _coordinates _derivatives _check __init__",
     "testing": "_conformance _gallery __init__",
+    "compat": "__init__ _outcome torch jax autograd scipy _shadow",
     "_command_line": "problem_file story app __main__",
 }
 
@@ -252,6 +254,7 @@ def framework_violations(texts: dict[str, str]) -> list[str]:
         and (root := item.module.split(".")[0]) in FRAMEWORKS
         and module != f"adapters._{root.removesuffix('lib')}"
         and room(module) != root
+        and module != f"compat.{root}"
     ]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradproof._diagnosis.evidence import Evidence, Finding
 from gradproof._diagnosis.fitting import Fit, Hypothesis, inverse, negative
+from gradproof._diagnosis.frames import other_frames
 from gradproof._diagnosis.mistakes import Rearrangement, rearrangements
 from gradproof._words.results import Cause, Diagnosis
 from gradproof._words.vectors import FloatArray
@@ -22,6 +23,7 @@ def hypotheses(evidence: Evidence, block: int) -> Iterator[Hypothesis]:
     yield offset(evidence, block)
     yield from rearranged(evidence, block)
     yield from siblings(evidence, block)
+    yield from other_frames(evidence, block)
 
 
 def factor(evidence: Evidence, block: int) -> Hypothesis:

@@ -67,6 +67,8 @@ class Evidence:
         missing or empty where the block is wrong as a whole.
     counts
         Numbers worth recognising in a coefficient, with what they count ("samples": 32), beyond those in the shapes.
+    frames
+        The arrays, by name, of a point on a manifold of which the parameters are a displacement.
     """
 
     names: tuple[str, ...]
@@ -78,6 +80,7 @@ class Evidence:
     probes: Mapping[int, Sequence[Probe]]
     located: Mapping[int, Sequence[Slab | tuple[Slab, ...]]]
     counts: Mapping[str, int]
+    frames: Sequence[tuple[str, FloatArray]] = ()
 
     def display(self, block: int) -> str:
         """Name a block's gradient in a sentence."""

@@ -97,6 +97,8 @@ class Engine:
         try:
             with np.errstate(all="ignore"):
                 answer = self.problem.cost(given)
+        except UsageError:  # of what stands between the problem and the user's function
+            raise
         except Exception as error:
             raise CostRaised(
                 f"{type(error).__name__}: {error}",

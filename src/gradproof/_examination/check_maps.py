@@ -13,7 +13,7 @@ import numpy as np
 from gradproof._evaluation.engine import BudgetSpent, Engine
 from gradproof._evidence.zero import ROUNDED
 from gradproof._examination.certification import ALONE, JOINTLY, certify_groups, certify_zeros
-from gradproof._examination.conclusion import assemble
+from gradproof._examination.conclusion import assemble, nothing_report
 from gradproof._examination.dot_test import dot_test
 from gradproof._examination.enumeration import look_below
 from gradproof._examination.map_columns import EVALUATIONS, Columns
@@ -33,6 +33,7 @@ from gradproof._examination.maps import MapStudy
 from gradproof._examination.study import NonFiniteClaim
 from gradproof._numerics.steps import FIRST_STEP
 from gradproof._problem.answers import NamedOutputs
+from gradproof._problem.blocks import NothingThere
 from gradproof._problem.called import Called
 from gradproof._problem.claims import EXPLICIT_SIZE, FEW, JvpClaim, MatrixClaim, VjpClaim, lowest_precision, written_out
 from gradproof._problem.jacobians import is_operator, read_jacobian, wrong_shape
@@ -69,6 +70,8 @@ class Task:
     symmetric: bool = False
     call: str = ""
     """How the call of the claim reads to people, where a front end made it for this point; it is given no point then."""
+    problem: Callable[..., Problem] = Problem
+    """Makes the problem: that of δ = 0 in a tangent space knows the lengths of its zeros."""
 
 
 def make_task(
@@ -97,6 +100,7 @@ def make_task(
         strategy=given["strategy"],
         budget=given["budget"],
         seed=secrets.randbits(32) if seed is None else seed,
+        diagnose=given["diagnose"],
     )
     return Task(
         verb,
@@ -119,6 +123,7 @@ OPTIONS: dict[str, Any] = {
     "strategy": "auto",
     "budget": None,
     "seed": None,
+    "diagnose": True,
     "only": None,
     "exclude": None,
     "convention": "torch",
@@ -132,9 +137,21 @@ class MapCheck:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.started = time.perf_counter()
+        self.nothing = ""
+        """Why there is nothing to check: arrays of size 0 only."""
+        try:
+            self.begin()
+        except NothingThere as nothing:
+            self.nothing = nothing.meaning
+
+    def begin(self) -> None:
+        """Take in the task and evaluate the point: everything that can be wrong with the input is found here."""
+        task = self.task
         real, self.restore, self.complex_names = real_pairs(task.point)
         restore = self.restore
-        problem = Problem(lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude)
+        problem = task.problem(
+            lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude
+        )
         lone = "point" if task.symmetric else LONE_OUTPUT
         self.phase: Phase = "lines"
         self.engine = Engine(
@@ -167,6 +184,8 @@ class MapCheck:
             Measures the coordinates of a function of one number, which is what they are measured best of; asked for in
             the place of lines, once the product itself has passed its tests.
         """
+        if self.nothing:
+            return self.finished(nothing_report(self.task.settings, self.nothing, self.task.verb))
         claim = self.claim(conjugate=self.task.convention == "jax")
         where = find_non_finite(claim, self.engine, self.structure)
         if where:
@@ -188,7 +207,8 @@ class MapCheck:
         self.judge_tests(study)
         study.excuse(self.tests.hidden)
         finder = FaultFinder(study)
-        if not self.explained_as_a_whole(study):
+        known = bool(study.faulty) and not study.settings.diagnose
+        if not known and not self.explained_as_a_whole(study):
             self.columns(study, finder)
             masked = isinstance(study.claim, MatrixClaim) and not self.tests.unsteady
             if masked or study.faulty:
@@ -265,7 +285,7 @@ class MapCheck:
         if task.verb == "check_vjp":
             called = self.called(task.call or "vjp(point, cotangent)")
             return VjpClaim(called, outputs, structure, conjugate=conjugate, seed=seed)
-        scales = [float(np.sqrt(np.mean(v**2))) or 1.0 for v in self.engine.problem.values]
+        scales = [size or 1.0 for size in self.engine.problem.sizes]
         if task.verb in {"check_jvp", "check_hvp"}:
             kind, name = ("JVP", "jvp(point, tangent)") if task.verb == "check_jvp" else ("HVP", "hvp(point, vector)")
             called = self.called(task.call or name)
@@ -356,7 +376,7 @@ class MapCheck:
     def least(self, claim: VjpClaim | JvpClaim) -> float:
         """Return the norm of a product below which it changes no output by more than what counts as zero."""
         roundoff = UNIT_ROUNDOFF[lowest_precision(claim.outputs, claim.structure)]
-        scale = max(float(np.sqrt(np.mean(v**2))) for v in self.engine.problem.values) or 1.0
+        scale = max(self.engine.problem.sizes) or 1.0
         per_unit = 1.0 if isinstance(claim, JvpClaim) else scale  # tangents come in the parameters' scales already
         return float(ROUNDED * roundoff * norm(self.engine.base) / per_unit)
 

@@ -65,7 +65,9 @@ def assemble(
     difference = overall(pairs)
     certificate = certificate_of(study, difference)
     told = [*diagnoses, *(function_side(study, reasons) if verdict is Verdict.INCONCLUSIVE or not verb else ())]
-    said = [*study.notes, *notes, *notes_on_lines(study, certificate, verdict, reasons)]
+    said = [*study.engine.answers.notes, *study.notes, *notes, *notes_on_lines(study, certificate, verdict, reasons)]
+    if verdict is Verdict.WRONG and not study.settings.diagnose:
+        said.append("Where the fault is, and why, was not asked for (diagnose=False).")
     largest = max(pairs, key=lambda pair: pair.tolerance)
     return Report(
         verdict=verdict,
@@ -233,6 +235,26 @@ def notes_on_lines(
             f"Everything here is zero: over the parameters' own scale the {study.engine.answers.noun} changes by its rounding only. Nothing was exercised."
         )
     return notes
+
+
+def nothing_report(settings: Settings, why: str, verb: str, evaluations: int = 0) -> Report:
+    """Report on arrays of size 0: whatever is claimed of them is right, and nothing was exercised."""
+    return Report(
+        verdict=Verdict.CORRECT,
+        difference=Difference(estimate=0.0, lower=0.0, upper=0.0),
+        blocks=(),
+        tolerance=settings.tolerance or DEFAULT_TOLERANCES["float64"],
+        tolerance_reason="as given" if settings.tolerance else "the default",
+        confidence=settings.confidence,
+        strategy=settings.strategy,
+        seed=settings.seed,
+        budget=settings.stated_budget,
+        evaluations=evaluations,
+        cost=math.nan,
+        noise=math.nan,
+        notes=(f"Nothing was checked, for there is nothing. {why}.",),
+        verb=verb,
+    )
 
 
 # -- a cost ------------------------------------------------------------------------------------------------------------

@@ -37,13 +37,19 @@ def examine(study: Study) -> Explanation | None:
             certify(study)
         else:
             certify_zeros(study, [pair for pair in study.every_pair if pair.zero], JOINTLY, ALONE)
-        if not study.spent and not study.unexercised() and (every_coordinate(study) or stopped_and_affordable(study)):
+        known = study.faulty and not study.settings.diagnose
+        if (
+            not known
+            and not study.spent
+            and not study.unexercised()
+            and (every_coordinate(study) or stopped_and_affordable(study))
+        ):
             study.phase = "coordinates"
             measure_coordinates(study)
         study.unexercised()
     except BudgetSpent:
         study.spent = True
-    if not study.faulty:
+    if not study.faulty or not study.settings.diagnose:
         return None
     study.phase = "search"
     return explain(study)

@@ -79,6 +79,7 @@ def explain(study: Study) -> Explanation:
             probes=probes,
             located=located,
             counts={},
+            frames=study.problem.frames,
         ),
         notes,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -28,9 +28,8 @@ from gradproof._words.settings import Settings
 from gradproof._words.vectors import FloatArray
 
 
-def measure_direction(cost: Callable[[Any], Any], point: Any, direction: Any, *, has_aux: bool) -> Estimate:
+def measure_direction(problem: Problem, direction: Any) -> Estimate:
     """Do what `gradproof.directional_derivative` says."""
-    problem = Problem(cost, point, direction, has_aux=has_aux)
     components = problem.claimed_values(direction)
     for block, component in zip(problem.blocks, components, strict=True):
         if not np.all(np.isfinite(component)):
@@ -65,11 +64,8 @@ NO_USE: Final = 1e-4
 """A complex step that is certified no better than this is no better than real differences."""
 
 
-def measure_gradient(
-    cost: Callable[[Any], Any], point: Any, *, has_aux: bool, complex_step: bool = True
-) -> NumericalGradient:
+def measure_gradient(problem: Problem, *, complex_step: bool = True) -> NumericalGradient:
     """Do what `gradproof.numerical_gradient` says."""
-    problem = Problem(cost, point, point, has_aux=has_aux)
     engine = Engine(problem, OneNumber(problem))
     engine.evaluate_point()
     pool = Pool()

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gradproof._problem.blocks import NothingThere
 from gradproof._problem.outputs import OutputBlock, Outputs
 from gradproof._problem.problem import Problem
 from gradproof._words.errors import EmptyProblem, NotScalar
@@ -26,6 +27,8 @@ class Answers(Protocol):
     all_of_it: str
     """Subject and verb of "… finite"."""
     blocks: tuple[OutputBlock, ...]
+    notes: list[str]
+    """What was not as usual in the answers."""
 
     def learn(self, answer: Any) -> tuple[FloatArray, Any]:
         """Return the first answer as a vector, shape (M,), and the gradient that came with it, else None."""
@@ -60,6 +63,7 @@ class OneNumber:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.dtype = "float64"
+        self.notes: list[str] = []
         self.blocks: tuple[OutputBlock, ...] = (OutputBlock("J", (), "float64", is_complex=False, start=0, stop=1),)
 
     def learn(self, answer: Any) -> tuple[FloatArray, Any]:
@@ -83,7 +87,10 @@ class OneNumber:
 
     def vector(self, answer: Any) -> FloatArray:
         """Return J."""
-        return np.array([self._take_apart(answer)[0]])
+        value, first = self._take_apart(answer)[0], self.blocks[0].dtype
+        if self.dtype != first:
+            self._note(f"The cost returns {first} at the point, and {self.dtype} at displaced ones.")
+        return np.array([value])
 
     def failure(self, raised: Exception) -> str:
         """Say what went wrong."""
@@ -113,11 +120,19 @@ class OneNumber:
             answer, gradient = _pair(answer, f"claimed=True promises {self._promised}")
         if self.problem.has_aux:
             answer, _ = _pair(answer, f"has_aux=True promises {self._promised}")
+        shape = getattr(answer, "shape", ())
+        if shape and math.prod(shape) == 1 and hasattr(answer, "reshape"):
+            answer = answer.reshape(())
+            self._note(f"The cost returns an array of shape {tuple(shape)}; its one number was checked.")
         try:
             value, self.dtype = self.problem.adapter.scalar(answer)
         except TypeError as error:
             raise Unsuitable(str(error)) from None
         return value, gradient
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     @property
     def _promised(self) -> str:
@@ -133,8 +148,6 @@ class OneNumber:
         if isinstance(answer, (tuple, list)) and len(answer) > 1:
             return "Return J alone, or say has_aux=True where the cost returns (J, anything) and claimed=True where it returns (J, gradient)"
         shape = getattr(answer, "shape", ())
-        if math.prod(shape) == 1 and shape:
-            return "It holds one number: return it with .item(), or sum over the axes that are left"
         if isinstance(answer, complex) or getattr(getattr(answer, "dtype", None), "kind", "") == "c":
             return "Return its real part, or the square of its absolute value, whichever is meant"
         return "Return one real number, for instance a sum or a mean" if shape else "Return one real number"
@@ -153,6 +166,7 @@ class NamedOutputs:
 
     def __init__(self, lone: str) -> None:
         self.lone = lone
+        self.notes: list[str] = []
         self.outputs: Outputs
         self.blocks: tuple[OutputBlock, ...] = ()
 
@@ -165,8 +179,12 @@ class NamedOutputs:
         """
         self.outputs = Outputs(answer, self.where, lone=self.lone)
         if self.outputs.size == 0:
-            raise EmptyProblem(
-                "the function returns no number", where=self.where, remedy="Return at least one floating-point number"
+            empty = ", ".join(f"{block.name} of shape {block.shape}" for block in self.outputs.blocks[:4])
+            raise (NothingThere if empty else EmptyProblem)(
+                "the function returns no number",
+                where=self.where,
+                meaning=f"All that it returns is empty: {empty}" if empty else "",
+                remedy="Return at least one floating-point number",
             )
         self.blocks = self.outputs.blocks
         return self.outputs.vector(answer, self.where), None

@@ -15,6 +15,11 @@ from gradproof._words.vectors import FloatArray
 from gradproof.adapters import Adapter
 from gradproof.adapters._containers import LONE_NAME, flatten, unknown_container
 
+
+class NothingThere(EmptyProblem):  # the sentence's subject; a check turns it into a report
+    """Arrays of size 0 are all that there is: whatever is claimed of them is right."""
+
+
 SHOWN: Final = 6
 """How many names an error message lists."""
 
@@ -120,15 +125,19 @@ def nothing_to_check(
             remedy="Give a point with at least one floating-point number",
         )
     sizes = _listed([f"{block.name} of shape {block.shape}" for block in blocks])
+    if only is None and exclude is None:
+        return NothingThere(
+            "there is no coordinate to check",
+            meaning=f"All arrays of the point are empty: {sizes}",
+            remedy="Give a point with at least one floating-point number",
+        )
     patterns = " and ".join(
         f"{name}={given!r}" for name, given in (("only", only), ("exclude", exclude)) if given is not None
     )
     return EmptyProblem(
         "there is no coordinate to check",
-        meaning=f"With {patterns} nothing is left of {sizes}" if patterns else f"All blocks are empty: {sizes}",
-        remedy="Give patterns that leave a block that is not empty"
-        if patterns
-        else "Give a point with at least one floating-point number",
+        meaning=f"With {patterns} nothing is left of {sizes}",
+        remedy="Give patterns that leave a block that is not empty",
     )
 
 

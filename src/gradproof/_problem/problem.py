@@ -29,7 +29,7 @@ from gradproof._problem.blocks import (
 )
 from gradproof._words.errors import NotDifferentiable, ShapeMismatch, UsageError
 from gradproof._words.precision import RANGE, UNIT_ROUNDOFF
-from gradproof._words.vectors import FloatArray
+from gradproof._words.vectors import FloatArray, rms
 from gradproof.adapters import Adapter, adapter_for, kind_of
 from gradproof.adapters._containers import LONE_NAME, flatten
 
@@ -120,6 +120,8 @@ class Problem:
         self.blocks = tuple(self.all_blocks[k] for k in self.selected)
         self.skipped = tuple(block.name for k, block in enumerate(self.all_blocks) if k not in set(chosen))
         if not self.blocks:
+            if claimed is not True and not callable(claimed):
+                self._must_fit(claimed)
             raise nothing_to_check(self.all_blocks, only, exclude)
         self._known = tuple(_is_known(leaf, self.adapter) for leaf in leaves)
         self._leaves = tuple(self._copied(k, leaf) for k, leaf in enumerate(leaves))
@@ -135,6 +137,16 @@ class Problem:
     def size(self) -> int:
         """Number of coordinates that are checked."""
         return sum(block.size for block in self.blocks)
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """rms(θ_b) of each selected block: by how much it is displaced, until the values say better."""
+        return [rms(values) for values in self.values]
+
+    @property
+    def frames(self) -> list[tuple[str, FloatArray]]:
+        """The arrays, by name, of a point of which θ is a displacement; none where θ is the point itself."""
+        return []
 
     @cached_property
     def precision(self) -> str:
@@ -290,6 +302,16 @@ class Problem:
         if any(block.name not in by_name for block in self.blocks) or any(name not in wanted for name in names):
             raise structure_mismatch(self.blocks, wanted, claimed, names)
         return tuple(self._claimed_block(block, by_name[block.name]) for block in self.blocks)
+
+    def _must_fit(self, claimed: Any) -> None:
+        """Refuse a claim of another structure or shape where every block is empty."""
+        names, leaves, _ = flatten(claimed, what="claimed gradient")
+        given = dict(zip(names, leaves, strict=True))
+        if not set(given) <= {block.name for block in self.all_blocks}:
+            raise structure_mismatch(self.blocks, [block.name for block in self.all_blocks], claimed, names)
+        for block in self.all_blocks:
+            if block.name in given and tuple(np.shape(given[block.name])) != block.shape:
+                raise shape_mismatch(block, tuple(np.shape(given[block.name])))
 
     def _claimed_block(self, block: Block, leaf: Any) -> FloatArray:
         array, complex_ = _numbers(block.name, leaf)

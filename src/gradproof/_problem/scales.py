@@ -24,7 +24,7 @@ def length_along(problem: Problem, components: Sequence[FloatArray]) -> float:
 
     Blocks of zeros take their size from the others, and 1 where all are zero.
     """
-    sizes = [rms(values) for values in problem.values]
+    sizes = problem.sizes
     fallback = max(sizes) or 1.0
     ratios = []
     for values, component, size in zip(problem.values, components, sizes, strict=True):
@@ -43,7 +43,7 @@ def block_scales(problem: Problem, claimed: Sequence[FloatArray]) -> list[float]
     until it changes it as much (a bias just made beside large weights), but at most a thousand times its size. A block
     of zeros takes what makes it change the cost as much as the others, at most the others' size; 1 where all are zero.
     """
-    sizes = [rms(values) for values in problem.values]
+    sizes = problem.sizes
     norms = [length_of(gradient) for gradient in claimed]
     fallback = max(sizes) or 1.0
     weight = max((s * g for s, g in zip(sizes, norms, strict=True)), default=0.0)

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from gradproof._problem.problem import Problem
+from gradproof._verbs.gradient import make_problem
 from gradproof._words.results import Estimate, NumericalGradient
 
 
 def directional_derivative(
-    cost: Callable[[Any], Any], point: Any, direction: Any, *, has_aux: bool = False
+    cost: Callable[[Any], Any],
+    point: Any,
+    direction: Any,
+    *,
+    has_aux: bool = False,
+    retract: Callable[[Any, Any], Any] | None = None,
 ) -> Estimate:
     """Measure the derivative of a cost along a direction, with an error bar.
 
@@ -23,6 +30,8 @@ def directional_derivative(
         v, in the point's structure; any length.
     has_aux
         The cost returns ``(J, anything)``.
+    retract
+        Callable: (point, δ) → the displaced point; the direction is then one of δ, and has its structure.
 
     Returns
     -------
@@ -47,11 +56,18 @@ def directional_derivative(
     """
     from gradproof._examination.measurement import measure_direction  # loaded when it is used: imports stay cheap
 
-    return measure_direction(cost, point, direction, has_aux=has_aux)
+    problem, _ = make_problem(cost, point, direction, retract=retract, has_aux=has_aux)
+    return measure_direction(problem, direction)
 
 
 def numerical_gradient(
-    cost: Callable[[Any], Any], point: Any, *, has_aux: bool = False, complex_step: bool = True
+    cost: Callable[[Any], Any],
+    point: Any,
+    *,
+    has_aux: bool = False,
+    complex_step: bool = True,
+    retract: Callable[[Any, Any], Any] | None = None,
+    tangent: Any = None,
 ) -> NumericalGradient:
     """Measure the whole gradient of a cost, each coordinate with an error bar.
 
@@ -66,6 +82,8 @@ def numerical_gradient(
     complex_step
         Try the complex step first: N calls of the cost with complex parameters, exact to rounding where the cost is
         analytic in them. It is believed only as far as some real lines certify it.
+    retract, tangent
+        Callable: (point, δ) → the displaced point, and δ's shape or an example of it; the gradient is then that by δ.
 
     Returns
     -------
@@ -86,4 +104,10 @@ def numerical_gradient(
     """
     from gradproof._examination.measurement import measure_gradient
 
-    return measure_gradient(cost, point, has_aux=has_aux, complex_step=complex_step)
+    if retract is None and tangent is None:
+        problem = Problem(cost, point, point, has_aux=has_aux)
+    else:
+        from gradproof._problem.tangents import unclaimed_problem  # for those who use it
+
+        problem = unclaimed_problem(cost, point, retract, tangent, has_aux=has_aux)
+    return measure_gradient(problem, complex_step=complex_step)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradproof._problem.blocks import NothingThere
 from gradproof._problem.problem import Problem
 from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.errors import BudgetTooSmall, GradproofError, UsageError
@@ -31,9 +32,12 @@ def check_gradient(
     strategy: Strategy = "auto",
     budget: int | None = None,
     seed: int | None = None,
+    diagnose: bool = True,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     has_aux: bool = False,
+    retract: Callable[[Any, Any], Any] | None = None,
+    tangent: Any = None,
     points: Iterable[Any] | Callable[[np.random.Generator], Any] | None = None,
     self_test: bool = False,
     observer: Observer | None = None,
@@ -62,10 +66,17 @@ def check_gradient(
         Hard limit on calls of the cost, in all; None for 1000 a point ("coordinates": whatever it takes).
     seed
         Of the directions; None for a fresh one, which the report records.
+    diagnose
+        False: a WRONG verdict is all that is asked for, and nothing is spent on where the fault is, and why.
     only, exclude
         Patterns of the names of the blocks to check, or to hold constant: ``*`` and ``?`` stand for any characters.
     has_aux
         The cost returns ``(J, anything)``.
+    retract
+        Callable: (point, δ) → the displaced point, for a point on a manifold (a rotation, a unit vector): what is claimed
+        is then the gradient of δ ↦ cost(retract(point, δ)) at δ = 0, in δ's structure. See docs/tangent-spaces.md.
+    tangent
+        δ's shape (a whole number, or a tuple of them), or an example of it; None to take it from the claim.
     points
         Further points to check at, for a claim that is a callable or True: a sequence, or a callable that draws a
         point from a `numpy.random.Generator` (three are drawn). The report is that of the worst point.
@@ -92,29 +103,63 @@ def check_gradient(
     >>> report.verdict.name
     'CORRECT'
     """
-    if isinstance(cost, Problem):
-        problem = cost
-        if point is not None or claimed is not None or only is not None or exclude is not None or has_aux:
-            raise UsageError(
-                "a Problem and, beside it, a point, a claim or patterns",
-                meaning="A Problem holds all of them",
-                remedy="Give check_gradient(problem, tolerance=…, …) or the parts, not both",
-            )
-    elif point is None and points is not None:
-        first, points = _first_point(points, seed)
-        problem = Problem(cost, first, claimed, only=only, exclude=exclude, has_aux=has_aux)
-    else:
-        problem = Problem(cost, point, claimed, only=only, exclude=exclude, has_aux=has_aux)
     settings = Settings(
         tolerance=_plain(tolerance),
         confidence=_plain(confidence),
         strategy=strategy,
         budget=_plain(budget),
         seed=secrets.randbits(32) if seed is None else _plain(seed),
+        diagnose=diagnose,
     )
+    notes: tuple[str, ...] = ()
+    if isinstance(cost, Problem):
+        problem = cost
+        beside = (point, claimed, only, exclude, retract, tangent)
+        if has_aux or any(given is not None for given in beside):
+            raise UsageError(
+                "a Problem and, beside it, a point, a claim or patterns",
+                meaning="A Problem holds all of them",
+                remedy="Give check_gradient(problem, tolerance=…, …) or the parts, not both",
+            )
+    else:
+        if point is None and points is not None:
+            point, points = _first_point(points, seed)
+        held: dict[str, Any] = {"only": only, "exclude": exclude, "has_aux": has_aux}
+        try:
+            problem, notes = make_problem(cost, point, claimed, retract=retract, tangent=tangent, **held)
+        except NothingThere as nothing:
+            if points is not None:
+                raise
+            return _nothing(settings, nothing.meaning, observer)
     if points is None:
-        return _check_one(problem, settings, observer, self_test=self_test)
-    return _check_points(problem, _other_points(points, settings.seed), settings, observer, self_test=self_test)
+        report = _check_one(problem, settings, observer, self_test=self_test)
+    else:
+        others = _other_points(points, settings.seed)
+        report = _check_points(problem, others, settings, observer, self_test=self_test)
+    return replace(report, notes=(*notes, *report.notes)) if notes else report
+
+
+def _nothing(settings: Settings, why: str, observer: Observer | None) -> Report:
+    from gradproof._examination.conclusion import nothing_report  # loaded when it is used: imports stay cheap
+
+    report = nothing_report(settings, why, "check_gradient")
+    if observer is not None:
+        observer(Settled(report.verdict))
+    return report
+
+
+def make_problem(
+    cost: Any, point: Any, claimed: Any, *, retract: Any = None, tangent: Any = None, **options: Any
+) -> tuple[Problem, tuple[str, ...]]:
+    """Return the problem, in the tangent space of its point where there is a retraction; and notes for its report."""
+    if retract is None and tangent is None:
+        return Problem(cost, point, claimed, **options), ()
+    from gradproof._problem.tangents import must_have_retraction, tangent_problem  # for those who use it
+
+    if retract is None:
+        must_have_retraction(tangent)
+    problem, note = tangent_problem(cost, point, claimed, retract=retract, tangent=tangent, **options)
+    return problem, (note,)
 
 
 def assert_gradient(

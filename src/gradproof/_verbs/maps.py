@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.events import Observer
 from gradproof._words.results import Report
 from gradproof._words.settings import DEFAULT_CONFIDENCE, Convention, Strategy
+
+if TYPE_CHECKING:
+    from gradproof._examination.check_maps import Task
 
 
 def check_vjp(
@@ -21,8 +26,12 @@ def check_vjp(
     strategy: Strategy = "auto",
     budget: int | None = None,
     seed: int | None = None,
+    diagnose: bool = True,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    retract: Callable[[Any, Any], Any] | None = None,
+    tangent: Any = None,
+    difference: Callable[[Any, Any], Any] | None = None,
     convention: Convention = "torch",
     observer: Observer | None = None,
 ) -> Report:
@@ -50,8 +59,18 @@ def check_vjp(
         counted.
     seed
         Of the directions; None for a fresh one, which the report records.
+    diagnose
+        False: a WRONG verdict is all that is asked for, and nothing is spent on where the fault is, and why.
     only, exclude
         Patterns of the names of the point's blocks to check, or to hold constant.
+    retract
+        Callable: (point, δ) → the displaced point, for a point on a manifold: what is claimed is then the derivative by δ,
+        at δ = 0. See docs/tangent-spaces.md.
+    tangent
+        δ's shape, or an example of it; it is needed where there is a retract.
+    difference
+        Callable: (answer, first) → the displacement from the first answer to the other, where the function's answers lie
+        on a circle or a manifold: what is claimed is then the derivative of that displacement.
     convention
         Of complex derivatives: "torch" for g = ∂/∂Re + i ∂/∂Im, with ⟨u, y⟩ = Re Σ conj(u)·y; "jax" for
         g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
@@ -83,8 +102,12 @@ def check_vjp(
         "strategy": strategy,
         "budget": budget,
         "seed": seed,
+        "diagnose": diagnose,
         "only": only,
         "exclude": exclude,
+        "retract": retract,
+        "tangent": tangent,
+        "difference": difference,
         "convention": convention,
         "observer": observer,
     }
@@ -133,8 +156,12 @@ def check_jvp(
     strategy: Strategy = "auto",
     budget: int | None = None,
     seed: int | None = None,
+    diagnose: bool = True,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    retract: Callable[[Any, Any], Any] | None = None,
+    tangent: Any = None,
+    difference: Callable[[Any, Any], Any] | None = None,
     observer: Observer | None = None,
 ) -> Report:
     """Check a Jacobian-vector product: a hand-written tangent.
@@ -161,8 +188,18 @@ def check_jvp(
         counted.
     seed
         Of the directions; None for a fresh one, which the report records.
+    diagnose
+        False: a WRONG verdict is all that is asked for, and nothing is spent on where the fault is, and why.
     only, exclude
         Patterns of the names of the point's blocks to check, or to hold constant.
+    retract
+        Callable: (point, δ) → the displaced point, for a point on a manifold: what is claimed is then the derivative by δ,
+        at δ = 0. See docs/tangent-spaces.md.
+    tangent
+        δ's shape, or an example of it; it is needed where there is a retract.
+    difference
+        Callable: (answer, first) → the displacement from the first answer to the other, where the function's answers lie
+        on a circle or a manifold: what is claimed is then the derivative of that displacement.
     observer
         Called with an event record at each evaluation.
 
@@ -191,8 +228,12 @@ def check_jvp(
         "strategy": strategy,
         "budget": budget,
         "seed": seed,
+        "diagnose": diagnose,
         "only": only,
         "exclude": exclude,
+        "retract": retract,
+        "tangent": tangent,
+        "difference": difference,
         "observer": observer,
     }
     return _run("check_jvp", function, jvp, point, options)
@@ -240,8 +281,12 @@ def check_jacobian(
     strategy: Strategy = "auto",
     budget: int | None = None,
     seed: int | None = None,
+    diagnose: bool = True,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    retract: Callable[[Any, Any], Any] | None = None,
+    tangent: Any = None,
+    difference: Callable[[Any, Any], Any] | None = None,
     convention: Convention = "torch",
     observer: Observer | None = None,
 ) -> Report:
@@ -270,8 +315,18 @@ def check_jacobian(
         counted.
     seed
         Of the directions; None for a fresh one, which the report records.
+    diagnose
+        False: a WRONG verdict is all that is asked for, and nothing is spent on where the fault is, and why.
     only, exclude
         Patterns of the names of the point's blocks to check, or to hold constant.
+    retract
+        Callable: (point, δ) → the displaced point, for a point on a manifold: what is claimed is then the derivative by δ,
+        at δ = 0. See docs/tangent-spaces.md.
+    tangent
+        δ's shape, or an example of it; None to take it from the claimed matrix.
+    difference
+        Callable: (answer, first) → the displacement from the first answer to the other, where the function's answers lie
+        on a circle or a manifold: what is claimed is then the derivative of that displacement.
     convention
         Of complex derivatives: "torch" for g = ∂/∂Re + i ∂/∂Im, with ⟨u, y⟩ = Re Σ conj(u)·y; "jax" for
         g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
@@ -303,8 +358,12 @@ def check_jacobian(
         "strategy": strategy,
         "budget": budget,
         "seed": seed,
+        "diagnose": diagnose,
         "only": only,
         "exclude": exclude,
+        "retract": retract,
+        "tangent": tangent,
+        "difference": difference,
         "convention": convention,
         "observer": observer,
     }
@@ -348,8 +407,11 @@ def check_hvp(
     strategy: Strategy = "auto",
     budget: int | None = None,
     seed: int | None = None,
+    diagnose: bool = True,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    retract: Callable[[Any, Any], Any] | None = None,
+    tangent: Any = None,
     observer: Observer | None = None,
 ) -> Report:
     """Check a Hessian-vector product against the gradient, and its symmetry.
@@ -376,8 +438,15 @@ def check_hvp(
         counted.
     seed
         Of the directions; None for a fresh one, which the report records.
+    diagnose
+        False: a WRONG verdict is all that is asked for, and nothing is spent on where the fault is, and why.
     only, exclude
         Patterns of the names of the point's blocks to check, or to hold constant.
+    retract
+        Callable: (point, δ) → the displaced point, for a point on a manifold: what is claimed is then the derivative by δ,
+        at δ = 0. See docs/tangent-spaces.md.
+    tangent
+        δ's shape, or an example of it; it is needed where there is a retract.
     observer
         Called with an event record at each evaluation.
 
@@ -406,8 +475,11 @@ def check_hvp(
         "strategy": strategy,
         "budget": budget,
         "seed": seed,
+        "diagnose": diagnose,
         "only": only,
         "exclude": exclude,
+        "retract": retract,
+        "tangent": tangent,
         "observer": observer,
     }
     return _run("check_hvp", gradient, hvp, point, options, symmetric=True)
@@ -455,8 +527,11 @@ def check_hessian(
     strategy: Strategy = "auto",
     budget: int | None = None,
     seed: int | None = None,
+    diagnose: bool = True,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    retract: Callable[[Any, Any], Any] | None = None,
+    tangent: Any = None,
     observer: Observer | None = None,
 ) -> Report:
     """Check a Hessian against the gradient, and its symmetry.
@@ -483,8 +558,15 @@ def check_hessian(
         counted.
     seed
         Of the directions; None for a fresh one, which the report records.
+    diagnose
+        False: a WRONG verdict is all that is asked for, and nothing is spent on where the fault is, and why.
     only, exclude
         Patterns of the names of the point's blocks to check, or to hold constant.
+    retract
+        Callable: (point, δ) → the displaced point, for a point on a manifold: what is claimed is then the derivative by δ,
+        at δ = 0. See docs/tangent-spaces.md.
+    tangent
+        δ's shape, or an example of it; None to take it from the claimed matrix.
     observer
         Called with an event record at each evaluation.
 
@@ -513,8 +595,11 @@ def check_hessian(
         "strategy": strategy,
         "budget": budget,
         "seed": seed,
+        "diagnose": diagnose,
         "only": only,
         "exclude": exclude,
+        "retract": retract,
+        "tangent": tangent,
         "observer": observer,
     }
     return _run("check_hessian", gradient, hessian, point, options, symmetric=True)
@@ -552,4 +637,38 @@ def _run(
 ) -> Report:
     from gradproof._examination.check_maps import MapCheck, make_task  # loaded when it is used: imports stay cheap
 
-    return MapCheck(make_task(verb, function, claimed, point, options, symmetric=symmetric)).run()
+    manifold = {name: options.pop(name, None) for name in ("retract", "tangent", "difference")}
+    task = make_task(verb, function, claimed, point, options, symmetric=symmetric)
+    if all(value is None for value in manifold.values()):
+        return MapCheck(task).run()
+    task, notes = _on_a_manifold(task, **manifold)
+    report = MapCheck(task).run()
+    return replace(report, notes=(*notes, *report.notes))
+
+
+def _on_a_manifold(task: Task, retract: Any, tangent: Any, difference: Any) -> tuple[Task, list[str]]:
+    """Return the task in the tangent space of its point, and what the report is to say of it."""
+    from gradproof._problem.differences import Compared
+    from gradproof._problem.tangents import FRAME, Displacements, TangentSpace, must_have_retraction
+
+    notes = []
+    if difference is not None:
+        task = replace(task, function=Compared(task.function, difference))
+        notes.append("The function's answers are seen as difference(answer, first answer).")
+    if retract is None:
+        must_have_retraction(tangent)
+        return task, notes
+    matrix = task.claimed if task.verb in {"check_jacobian", "check_hessian"} else None
+    space = TangentSpace(task.point, retract, tangent, matrix, columns=True)
+    notes.append(space.note("gradient" if task.symmetric else "function"))
+    if task.symmetric:
+        notes.append(FRAME)
+    task = replace(
+        task,
+        function=space.pulled(task.function),
+        claimed=space.claim(task.claimed),
+        point=space.origin,
+        problem=partial(Displacements, space=space),
+        symmetric=False,
+    )
+    return task, notes

@@ -63,6 +63,7 @@ class Cause(enum.Enum):
     NOT_SYMMETRIC = "a Hessian that is not symmetric"
     NOT_ADJOINT = "two products that do not belong to one operator"
     CONVENTION = "the other convention for complex derivatives"
+    FRAME = "a tangent of another frame"
     OTHER_VALUE = "another value where it is differentiated"
     NOT_SUMMED = "a gradient not summed or averaged over the batch"
     LOW_PRECISION = "a residue of lower-precision arithmetic"

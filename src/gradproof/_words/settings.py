@@ -44,6 +44,8 @@ class Settings:
         Hard limit on calls of the cost; None for the strategy's default.
     seed
         Seed of every random direction, a non-negative integer.
+    diagnose
+        After WRONG, spend evaluations on where the fault is, why, and whether a remedy certifies.
     """
 
     tolerance: float | None = None
@@ -51,6 +53,7 @@ class Settings:
     strategy: Strategy = "auto"
     budget: int | None = None
     seed: int = 0
+    diagnose: bool = True
 
     def __post_init__(self) -> None:
         if self.tolerance is not None and not (

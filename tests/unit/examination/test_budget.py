@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 
 import numpy as np
@@ -167,3 +168,36 @@ def test_the_same_holds_of_many_outputs(handed_out, faulty):
     correct, wrong = handed_out
     assert max(correct.values()) <= ALPHA * (1 + 1e-9)
     assert sum(wrong.values()) <= ALPHA * (1 + 1e-9)
+
+
+# -- diagnose=False ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("size", [5, 9, 10])
+def test_a_wrong_verdict_alone_takes_two_calls_a_number_and_twelve_at_most(size, seed):
+    rng = np.random.default_rng(seed)
+    A, x = rng.standard_normal((size, size)), rng.standard_normal(size)
+    claimed = A.T @ np.cos(A @ x)
+    wrong = [2 * claimed, -claimed, claimed + 1e-3 * rng.standard_normal(size)][seed % 3]
+    cost = lambda x: float(np.sum(np.sin(A @ x)))
+    report = check_gradient(cost, x, wrong, seed=seed, diagnose=False)
+    assert report.verdict is Verdict.WRONG
+    assert report.evaluations <= 2 * size + 12
+    assert report.diagnoses == ()
+    assert "diagnose=False" in report.notes[-1]
+    right = check_gradient(cost, x, claimed, seed=seed, diagnose=False)
+    asked = check_gradient(cost, x, claimed, seed=seed)
+    assert right == dataclasses.replace(asked, seconds=right.seconds)
+
+
+def test_maps_are_not_diagnosed_either_where_that_is_not_asked_for():
+    A = np.arange(12.0).reshape(3, 4) + 1
+    long, short = (
+        check_jacobian(lambda x: np.sin(A @ x), 2 * np.cos(A @ np.ones(4))[:, None] * A, np.ones(4), seed=1, **o)
+        for o in ({}, {"diagnose": False})
+    )
+    assert (long.verdict, short.verdict) == (Verdict.WRONG, Verdict.WRONG)
+    assert short.evaluations < long.evaluations
+    assert long.diagnoses
+    assert short.diagnoses == ()
