@@ -52,7 +52,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "_examination": "study certification enumeration explanation conclusion examination self_test measurement "
     "dot_test maps map_tests map_hypotheses map_report map_faults map_columns map_groups check_maps",
     "_verbs": "assertions gradient maps adjoint derivatives modes scipy",
-    "torch": "_autograd _inputs _parameters _randomness _borrowed _evaluation _reports _modules _functions __init__",
+    "torch": "_randomness _autograd _inputs _parameters _reference _borrowed _evaluation _reports _modules _functions __init__",
     "jax": "_errors _values _arguments _compilation _findings _functions _coordinates _derivatives _check __init__",
     "testing": "_conformance _gallery __init__",
     "compat": "__init__ _outcome torch jax autograd scipy _shadow",

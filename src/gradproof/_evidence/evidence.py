@@ -151,6 +151,8 @@ class Pair:
         Why it is left open, whatever was found.
     hidden
         What the output may change by unseen, as its nearest values show: less than that proves no claim of zero wrong.
+    slack
+        What a claim of lower precision may be off by, over the block's own scale, as it is rounded itself.
     wrong_entries, not_exercised
         Single entries that are wrong, and that nothing depends on.
     """
@@ -167,6 +169,7 @@ class Pair:
     findings: list[Finding] = field(default_factory=list)
     held: Reason | None = None
     hidden: float = 0.0
+    slack: float = 0.0
     wrong_entries: int = 0
     not_exercised: int = 0
 
@@ -179,7 +182,7 @@ class Pair:
     def possible(self) -> float:
         """Largest ‖R‖ that a right pair can have: 2τG/(1 − τ)."""
         hidden = max(self.rounding, self.hidden) / self.scale
-        return hidden if self.zero else residual_possible(self.tolerance, self.high)
+        return hidden if self.zero else max(residual_possible(self.tolerance, self.high), self.slack / self.scale)
 
     def find(self, finding: Finding) -> None:
         """Take in what an experiment says."""

@@ -353,7 +353,7 @@ def standing_still(study: Study, members: list[Member], outputs: Sequence[int], 
     for _ in range(STILL_LINES):
         line = study.line(study.random_direction({m.block: m.scale for m in members}))
         for o in list(still - done):
-            flat = flat_along(study, line, o, evidence[o].pairs[0].rounding)
+            flat = flat_along(study, line, o, min(pair.rounding for pair in evidence[o].pairs))
             if flat is None:
                 still.discard(o)
                 continue

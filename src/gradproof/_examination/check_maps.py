@@ -68,6 +68,8 @@ class Task:
     convention: Convention
     observer: Observer | None
     symmetric: bool = False
+    claimed_precision: str = "float64"
+    """In which the claim was worked out, where that is below the point's."""
     call: str = ""
     """How the call of the claim reads to people, where a front end made it for this point; it is given no point then."""
     problem: Callable[..., Problem] = Problem
@@ -83,6 +85,7 @@ def make_task(
     *,
     symmetric: bool = False,
     call: str = "",
+    claimed_precision: str = "float64",
 ) -> Task:
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
@@ -113,6 +116,7 @@ def make_task(
         given["convention"],
         given["observer"],
         symmetric,
+        claimed_precision,
         call,
     )
 
@@ -150,7 +154,12 @@ class MapCheck:
         real, self.restore, self.complex_names = real_pairs(task.point)
         restore = self.restore
         problem = task.problem(
-            lambda p: task.function(restore(p)), real, claimed=True, only=task.only, exclude=task.exclude
+            lambda p: task.function(restore(p)),
+            real,
+            claimed=True,
+            only=task.only,
+            exclude=task.exclude,
+            claimed_precision=task.claimed_precision,
         )
         lone = "point" if task.symmetric else LONE_OUTPUT
         self.phase: Phase = "lines"
@@ -375,7 +384,8 @@ class MapCheck:
 
     def least(self, claim: VjpClaim | JvpClaim) -> float:
         """Return the norm of a product below which it changes no output by more than what counts as zero."""
-        roundoff = UNIT_ROUNDOFF[lowest_precision(claim.outputs, claim.structure)]
+        precisions = lowest_precision(claim.outputs, claim.structure), self.task.claimed_precision
+        roundoff = max(UNIT_ROUNDOFF[kind] for kind in precisions)
         scale = max(self.engine.problem.sizes) or 1.0
         per_unit = 1.0 if isinstance(claim, JvpClaim) else scale  # tangents come in the parameters' scales already
         return float(ROUNDED * roundoff * norm(self.engine.base) / per_unit)

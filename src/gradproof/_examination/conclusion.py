@@ -128,7 +128,12 @@ def block_result(study: Study, pair: Pair) -> BlockResult:
     return BlockResult(
         name=pair_name(study, pair),
         shape=(*output.shape, *block.shape),
-        dtype=max(output.dtype, block.dtype, key=lambda kind: UNIT_ROUNDOFF[kind]) if output.shape else block.dtype,
+        dtype=max(
+            output.dtype if output.shape else block.dtype,
+            block.dtype,
+            study.problem.claimed_precision,
+            key=lambda kind: UNIT_ROUNDOFF[kind],
+        ),
         verdict=verdict,
         difference=pair.difference,
         resolution=pair.resolution,
@@ -169,6 +174,7 @@ def tolerance_reason(study: Study, pair: Pair) -> str:
         study.output_precision(pair.output),
         study.outputs[pair.output].dtype,
         study.problem.blocks[pair.block].dtype,
+        study.problem.claimed_precision,
     ]
     return f"the default for {max(kinds, key=lambda kind: UNIT_ROUNDOFF[kind])}"
 

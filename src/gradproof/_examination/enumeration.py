@@ -53,7 +53,7 @@ def measure_coordinates(study: Study) -> None:
         step=step,
         tolerances=[pair.tolerance for pair in study.pairs[0]],
         alpha=study.settings.alpha,
-        roundoff=UNIT_ROUNDOFF[study.engine.precision],
+        roundoff=max(UNIT_ROUNDOFF[study.engine.precision], study.claim_roundoff(0)),
         negligible=[pair.possible if pair.zero else 0.0 for pair in study.pairs[0]],
         lines_of=lambda block, indices, scales: CoordinateLines(
             study.engine, study.gradient, block, indices, scales, study.noise

@@ -21,6 +21,7 @@ from gradproof._numerics.readings import Calibration
 from gradproof._numerics.statistics import student_quantile, within
 from gradproof._problem.claims import GradientClaim
 from gradproof._words.directions import BlockDirection, Coordinate, GivenDirection, Slab
+from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.results import Cause, Diagnosis, Verdict
 from gradproof._words.vectors import FloatArray
 
@@ -72,7 +73,9 @@ def explain(study: Study) -> Explanation:
         Evidence(
             names=tuple(block.name for block in blocks),
             shapes=tuple(block.shape for block in blocks),
-            dtypes=tuple(block.dtype for block in blocks),
+            dtypes=tuple(
+                max(block.dtype, study.problem.claimed_precision, key=UNIT_ROUNDOFF.__getitem__) for block in blocks
+            ),
             claimed=study.claimed,
             point=study.problem.values,
             faulty=tuple(faulty),

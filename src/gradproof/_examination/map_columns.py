@@ -240,7 +240,7 @@ class Columns:
         tolerance, least = np.empty((self.outputs.size, 1)), np.empty((self.outputs.size, 1))
         for block, row in zip(self.outputs.blocks, self.study.pairs, strict=True):
             tolerance[block.rows], least[block.rows] = row[p].tolerance, self.finder.least(row[p])
-        rounding = 100 * self.study.row_roundoff()[:, None] * self.claim.row_norms()[:, None]
+        rounding = 100 * self.study.row_roundoff(claimed=True)[:, None] * self.claim.row_norms()[:, None]
         relative = tolerance * (np.abs(claimed) + np.abs(claimed + discrepancy))
         allowed: FloatArray = np.maximum(np.maximum(bars, rounding), np.maximum(relative, least))
         return allowed

@@ -173,8 +173,8 @@ class FaultFinder:
         return float(CLAIM_ROUNDING * self.roundoff(o) * norm(self.engine.base[output.rows]))
 
     def roundoff(self, o: int) -> float:
-        """Return u of the precision that an output's values show."""
-        return UNIT_ROUNDOFF[self.study.output_precision(o)]
+        """Return u of the precision that an output's values, and what is claimed of it, show."""
+        return self.study.claim_roundoff(o)
 
     def halve(self, output: OutputBlock) -> list[int]:
         """Find faulty rows by restricting a cotangent to them; more than a few mean that the output is wrong throughout."""
@@ -324,7 +324,8 @@ class FaultFinder:
 
     def jumps(self, line: Line, row: int) -> bool:
         """Say whether a row jumps between values that stand still: then its slope may be meant to be zero."""
-        rounding = self.roundoff(self.output_number(row)) * (abs(float(self.engine.base[row])) or 1.0)
+        unit = UNIT_ROUNDOFF[self.study.output_precision(self.output_number(row))]
+        rounding = unit * (abs(float(self.engine.base[row])) or 1.0)
         look_nearby(line, 0, rounding)
         return jumps_between_flats(line, 0, rounding)
 

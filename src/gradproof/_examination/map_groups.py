@@ -65,7 +65,7 @@ class ColumnGroups:
         coo = self.claim.matrix.tocoo()
         rows, columns = coo.coords
         scales = self.scales()
-        roundings = 100 * self.study.row_roundoff() * self.claim.row_norms()
+        roundings = 100 * self.study.row_roundoff(claimed=True) * self.claim.row_norms()
         tolerance = max(pair.tolerance for pair in self.study.every_pair)
         least = self.least()
         suspects: list[tuple[float, int, int]] = []

@@ -183,7 +183,8 @@ def shown_precision(claim: VjpClaim | JvpClaim) -> str:
     """Return the lowest precision at work in a product: of the types, or one in which all numbers of an answer lie."""
     _, product = claim.first()
     of = claim.structure.columns if isinstance(claim, VjpClaim) else [block.rows for block in claim.outputs.blocks]
-    found = lowest_precision(claim.outputs, claim.structure)
+    worked_out = claim.called.problem.claimed_precision
+    found = max(lowest_precision(claim.outputs, claim.structure), worked_out, key=lambda kind: UNIT_ROUNDOFF[kind])
     for kind in ("float32", "float16", "bfloat16"):
         if UNIT_ROUNDOFF[kind] <= UNIT_ROUNDOFF[found]:
             continue

@@ -205,17 +205,17 @@ class MapStudy(Study):
         """Return u of the lowest precision at work."""
         return max(UNIT_ROUNDOFF[self.output_precision(o)] for o in range(len(self.outputs)))
 
-    def row_roundoff(self) -> FloatArray:
-        """Return, row by row, u of the precision that the values show."""
+    def row_roundoff(self, *, claimed: bool) -> FloatArray:
+        """Return, row by row, u of the precision that the values show, or of what is claimed of them."""
         result = np.empty(self.engine.base.size)
         for o, view in enumerate(self.claim.views):
-            result[view.own] = UNIT_ROUNDOFF[self.output_precision(o)]
+            result[view.own] = self.claim_roundoff(o) if claimed else UNIT_ROUNDOFF[self.output_precision(o)]
         return result
 
     def row_floors(self, sizes: FloatArray) -> FloatArray:
         """Return what rounding costs each row whose values are of such sizes, shape (M,) or (M, n)."""
         shape = (-1,) + (1,) * (sizes.ndim - 1)
-        floors: FloatArray = 0.5 * self.row_roundoff().reshape(shape) * sizes
+        floors: FloatArray = 0.5 * self.row_roundoff(claimed=False).reshape(shape) * sizes
         for view in self.claim.views:
             grain = self.engine.granularity(view.output)
             if grain > 0:

@@ -35,6 +35,9 @@ NEIGHBOURS: Final = 6
 """Steps on either side, up to the next place that is looked at, at which the rounding of a function shows: in each by half."""
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
+WITHIN: Final = 0.01
+"""A block that changes an output by less than this share of the tolerance, over the largest one, is not told from zero in
+low precision."""
 MARGIN: Final = 1.25
 """Few cotangents leave a factor that no number of lines makes smaller; what that allows, and this much more."""
 
@@ -92,7 +95,11 @@ class Study:
         self.apart = apart
         self.sizes = [norm(self.base[view.own]) for view in self.claim.views]
         own = block_scales(self.problem, [np.zeros(1)] * len(self.problem.blocks))
-        hidden = apart * np.array(own) <= np.array([self.rounding(o) for o in range(len(self.sizes))])[:, None]
+        weights = apart * np.array(own)
+        self.slack = self.claim_rounding(weights)
+        rounding = np.array([self.rounding(o) for o in range(len(self.sizes))])[:, None]
+        rounding = np.maximum(rounding, self.slack)
+        hidden = weights <= rounding
         # A claim that counts as zero says nothing of the length over which its block matters.
         self.scales = block_scales(self.problem, list(np.hypot.reduce(np.where(hidden, 0.0, apart), axis=0)[:, None]))
         self.pairs = [
@@ -105,7 +112,8 @@ class Study:
                     float(high[o, p]),
                     self.scales[p],
                     self.first_tolerance(o, p),
-                    self.rounding(o),
+                    float(rounding[o, p]),
+                    slack=float(self.slack[o, p]),
                 )
                 for p in range(middle.shape[1])
             ]
@@ -178,6 +186,23 @@ class Study:
         """Return the change of an output that is its rounding, where it is as large as at the point or changes so much."""
         return ROUNDED * UNIT_ROUNDOFF[self.output_precision(o)] * max(self.sizes[o], change)
 
+    def claim_rounding(self, weights: FloatArray) -> FloatArray:
+        """Return the change that is the claim's own rounding, where it was worked out in a lower precision; shape as given.
+
+        A derivative that cancels is left with the rounding of its terms, which are about as large as the largest one of
+        its output. A claim of exactly zero is no rounding.
+
+        Parameters
+        ----------
+        weights
+            Change of each output that is claimed of each block, over its own scale, shape (outputs, blocks).
+        """
+        precision = self.problem.claimed_precision
+        lower = [UNIT_ROUNDOFF[precision] > UNIT_ROUNDOFF[self.output_precision(o)] for o in range(len(weights))]
+        share = min(ROUNDED * UNIT_ROUNDOFF[precision], WITHIN * DEFAULT_TOLERANCES[precision]) * np.array(lower)
+        slack: FloatArray = share[:, None] * np.max(weights, axis=1, initial=0.0, keepdims=True) * (weights > 0)
+        return slack
+
     def hidden(self, o: int) -> float:
         """Return what an output may change by unseen: roundings as they show at the nearest points at which it moves.
 
@@ -203,6 +228,10 @@ class Study:
         kinds = value, self.outputs[o].dtype, self.problem.precision
         return max(kinds, key=lambda kind: UNIT_ROUNDOFF[kind])
 
+    def claim_roundoff(self, o: int) -> float:
+        """Return u of the lowest precision at work in an output's values, or in what is claimed of it."""
+        return max(UNIT_ROUNDOFF[self.output_precision(o)], UNIT_ROUNDOFF[self.problem.claimed_precision])
+
     def counts_as_zero(self, pair: Pair) -> bool:
         """Say whether a claim changes its output, over the block's own scale, by rounding only."""
         return float(self.apart[pair.output, pair.block]) * pair.scale <= pair.rounding
@@ -219,12 +248,13 @@ class Study:
         """Return up to where a tolerance may be raised."""
         return max(HIGHEST_TOLERANCES[kind] for kind in self.precisions(pair.output, pair.block))
 
-    def precisions(self, o: int, p: int) -> tuple[str, str, str]:
-        """Return the precisions at work in a pair: of the output's type, of the block's, and that its values show."""
+    def precisions(self, o: int, p: int) -> tuple[str, ...]:
+        """Return the precisions at work in a pair: of the output's type, of the block's, that its values show, the claim's."""
         return (
             self.outputs[o].dtype,
             self.problem.blocks[p].dtype,
             self.engine.value_precision(self.claim.views[o].output),
+            self.problem.claimed_precision,
         )
 
     def follow_precision(self) -> None:

@@ -19,7 +19,7 @@ from gradproof._problem.outputs import OutputBlock, Outputs, flipped
 from gradproof._problem.problem import CHUNK
 from gradproof._problem.structure import Blocks, Structure
 from gradproof._problem.views import Along, View
-from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.precision import HALF, UNIT_ROUNDOFF
 from gradproof._words.vectors import Components, FloatArray, inner, norm
 
 Norms = tuple[FloatArray, FloatArray, FloatArray]
@@ -212,8 +212,9 @@ class VjpClaim:
         self.generator = np.random.default_rng([seed, 0x6E6F726D])
         self.notes: list[str] = []
         self.known: tuple[FloatArray, FloatArray] | None = None
-        precision = lowest_precision(outputs, structure)
-        self.count = COTANGENTS[precision]
+        precision, worked_out = lowest_precision(outputs, structure), called.problem.claimed_precision
+        # The rounding of a claim in half precision is not far below its tolerance, whatever judges it.
+        self.count = COTANGENTS[worked_out if UNIT_ROUNDOFF[worked_out] > HALF else precision]
         self.drawn: list[FloatArray] = []
         """Per output block, its certifying cotangents, a row each."""
         self.pulled: list[list[FloatArray]] = []

@@ -65,6 +65,9 @@ class Problem:
         and brackets for themselves. What is held constant may be of any type.
     has_aux
         The cost returns ``(J, anything)``; ``((J, anything), gradient)`` with ``claimed=True``.
+    claimed_precision
+        Precision in which the claim was worked out, where that is below the point's: "float32" for a gradient in single
+        precision that a cost in double precision judges. Default tolerances are those of it.
 
     Raises
     ------
@@ -81,7 +84,12 @@ class Problem:
         only: str | Sequence[str] | None = None,
         exclude: str | Sequence[str] | None = None,
         has_aux: bool = False,
+        claimed_precision: str = "float64",
     ) -> None:
+        if claimed_precision not in UNIT_ROUNDOFF:
+            raise UsageError(
+                f"claimed_precision is {claimed_precision!r}", remedy=f"Choose one of {', '.join(UNIT_ROUNDOFF)}"
+            )
         if not callable(cost):
             raise UsageError(
                 f"cost is {kind_of(cost)}",
@@ -104,6 +112,7 @@ class Problem:
         self.point = point
         self.claimed = claimed
         self.has_aux = has_aux
+        self.claimed_precision = claimed_precision
         self._only, self._exclude = only, exclude
         names, leaves, self._treespec = flatten(point)
         self._lone = len(leaves) == 1 and leaves[0] is point
@@ -131,7 +140,15 @@ class Problem:
 
     def at(self, point: Any) -> Problem:
         """Return the same problem at another point."""
-        return Problem(self.cost, point, self.claimed, only=self._only, exclude=self._exclude, has_aux=self.has_aux)
+        return Problem(
+            self.cost,
+            point,
+            self.claimed,
+            only=self._only,
+            exclude=self._exclude,
+            has_aux=self.has_aux,
+            claimed_precision=self.claimed_precision,
+        )
 
     @cached_property
     def size(self) -> int:

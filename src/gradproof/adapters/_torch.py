@@ -13,12 +13,13 @@ from gradproof._words.vectors import FloatArray
 from gradproof.adapters import kind_of
 from gradproof.adapters._numpy import ADAPTER as NUMBERS
 
-_PRECISIONS: Final = {
+PRECISIONS: Final = {
     torch.float64: "float64",
     torch.float32: "float32",
     torch.float16: "float16",
     torch.bfloat16: "bfloat16",
 }
+"""Types of real numbers, by the names of their precisions."""
 
 
 class TorchAdapter:
@@ -35,7 +36,7 @@ class TorchAdapter:
             raise TypeError(f"a tensor of layout {leaf.layout} of shape {tuple(leaf.shape)}")
         if leaf.is_meta:
             raise TypeError(f"a tensor on the device meta of shape {tuple(leaf.shape)}, which has no values")
-        dtype = _PRECISIONS.get(leaf.dtype)
+        dtype = PRECISIONS.get(leaf.dtype)
         if dtype is None:
             raise TypeError(kind_of(leaf.detach()))
         return tuple(leaf.shape), dtype
@@ -144,7 +145,7 @@ class TorchAdapter:
             return NUMBERS.scalar(value)
         if value.ndim or value.is_complex() or value.dtype == torch.bool or value.is_meta:
             raise TypeError(kind_of(value.detach()))
-        return float(value.detach()), _PRECISIONS.get(value.dtype, "float64")
+        return float(value.detach()), PRECISIONS.get(value.dtype, "float64")
 
 
 def _with_strides_of(like: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

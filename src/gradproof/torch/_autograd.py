@@ -13,6 +13,7 @@ from gradproof._words.errors import NotDifferentiable, UsageError
 from gradproof.adapters import kind_of
 from gradproof.adapters._containers import LONE_NAME, Named, below, flatten
 from gradproof.adapters._torch import ADAPTER
+from gradproof.torch._randomness import Generators
 
 Function = Callable[[Sequence[Any]], Any]
 """From the values of what is checked to whatever the user's function returns."""
@@ -48,6 +49,8 @@ class Graph:
                     raise
                 self.leaves = [ADAPTER.copy(leaf).requires_grad_() for leaf in point.values()]
                 answer = self._called(function, [_follower(leaf) for leaf in self.leaves])
+        self.drawn = Generators()
+        """The generators after the call."""
         names, outputs, _ = flatten(answer, what="function's answer", none_is_leaf=True)
         names = [below(LONE_OUTPUT, name) if name == LONE_NAME or name.startswith("[") else name for name in names]
         _refuse_numbers(names, outputs)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +14,7 @@ from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof.adapters._containers import Named
 from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._autograd import Graph
+from gradproof.torch._reference import doubling
 
 SAME: Final = 1.0e3
 """Two values of a function are the same where they differ by no more than so many roundings of the largest."""
@@ -26,9 +29,28 @@ class Evaluator:
         self.with_gradients = False
         self.compared = False
         self.notes: list[str] = []
+        self.within: Callable[[], AbstractContextManager[Any]] = nullcontext
+        self.precision = "float64"
+        """That of what is claimed of it, where the function is evaluated in a higher one."""
+        self.known: Named | None = None
+
+    def doubled(self) -> Evaluator:
+        """Return the same function in double precision."""
+        made = copy(self)
+        made.compared, made.within, made.notes = True, doubling, []
+        return made
+
+    def evaluated(self, point: Named, *, with_gradients: bool) -> Named:
+        """Evaluate at the point itself, once for all."""
+        self.with_gradients = with_gradients
+        self.known = self.once([ADAPTER.copy(value) for value in point.values()])
+        return self.known
 
     def __call__(self, point: Named) -> Named:
         """Return the outputs at a point."""
+        if self.known is not None:
+            known, self.known = self.known, None
+            return known
         values = list(point.values())
         if self.graph.written:
             values = [ADAPTER.copy(value) for value in values]
@@ -40,10 +62,10 @@ class Evaluator:
     def once(self, values: Sequence[Any]) -> Named:
         """Evaluate."""
         if self.with_gradients:
-            with torch.enable_grad():
+            with torch.enable_grad(), self.within():
                 tracked = [value.requires_grad_() for value in values]
                 return self.graph.values(self.function([value.clone() for value in tracked]))
-        with torch.no_grad():
+        with torch.no_grad(), self.within():
             return self.graph.values(self.function(values))
 
     def first(self, values: Sequence[Any]) -> Named:
@@ -72,7 +94,11 @@ class Evaluator:
 
     def distance(self, found: Named) -> float:
         """Return the largest relative distance to the outputs that autograd has differentiated; 0 for roundings."""
-        largest = 0.0
+        return max((off for off, unit in self.distances(found) if off > SAME * unit), default=0.0)
+
+    def distances(self, found: Named) -> list[tuple[float, float]]:
+        """Return the relative distance of each output to what autograd has differentiated, and u of its precision."""
+        all_ = []
         for output, value in zip(self.graph.outputs, found.values(), strict=True):
             one, two = _plain(output), _plain(value)
             if one.shape != two.shape or not one.size:
@@ -85,9 +111,8 @@ class Evaluator:
             dtype = ADAPTER.describe(
                 torch.view_as_real(output.detach().resolve_conj()) if output.is_complex() else output
             )[1]
-            if off > SAME * UNIT_ROUNDOFF[dtype] * size:
-                largest = max(largest, off / size)
-        return largest
+            all_.append((off / size if size > 0 else off, UNIT_ROUNDOFF[dtype]))
+        return all_
 
 
 def _plain(tensor: torch.Tensor) -> Any:

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Literal
 
 import torch
@@ -26,6 +27,15 @@ from gradproof.torch._autograd import Graph, derivative_of, push
 from gradproof.torch._evaluation import Evaluator
 from gradproof.torch._inputs import Inputs
 from gradproof.torch._randomness import Generators
+from gradproof.torch._reference import (
+    Reference,
+    double,
+    judged_in_double,
+    lowest_precision,
+    narrowed,
+    tried,
+    validate,
+)
 from gradproof.torch._reports import random_report
 
 ONCE: Final = "trying to differentiate twice a function that was marked with @once_differentiable"
@@ -46,6 +56,7 @@ def check(
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     replay_rng: bool = False,
+    reference: Reference = "auto",
     observer: Observer | None = None,
 ) -> Report:
     """Check PyTorch's derivative of a function: of an operator, a custom `torch.autograd.Function`, a composition.
@@ -84,6 +95,10 @@ def check(
         Patterns of the names of inputs to check, or to hold constant. Names are those of the function's parameters.
     replay_rng
         Put the global random generators back before each call, so that dropout draws the same mask each time.
+    reference
+        What judges inputs below double precision. "float64": the function in double precision at the same values,
+        constants on loan, casts left out; "auto": the same where that works, a note and the function's own precision
+        where not; None: its own precision. Default tolerances are those of its own precision, always.
     observer
         Called with an event record at each evaluation.
 
@@ -109,6 +124,7 @@ def check(
     'CORRECT'
     """
     _validate(function, modes, order)
+    validate(reference)
     options = {
         "tolerance": tolerance,
         "confidence": confidence,
@@ -122,7 +138,7 @@ def check(
     generators = Generators()
     one = None
     try:
-        one = _Check(function, inputs, claimed, options, generators, replay=replay_rng)
+        one = _Check(function, inputs, claimed, options, generators, reference, replay=replay_rng)
         return one.run(modes, order)
     finally:
         if one is None or one.draws is not False or generators.moved(everywhere=False):
@@ -172,6 +188,7 @@ class _Check:
         claimed: Callable[..., Any] | None,
         options: dict[str, Any],
         generators: Generators,
+        reference: Reference,
         *,
         replay: bool,
     ) -> None:
@@ -181,6 +198,7 @@ class _Check:
         self.claimed = claimed
         self.options = options
         self.generators = generators
+        self.reference = reference
         self.replay = replay
         self.draws: bool | None = None
         self.notes = list(self.inputs.notes)
@@ -200,6 +218,7 @@ class _Check:
             difference = evaluator.difference_from_graph()
             if difference > 0:
                 return random_report(graph, difference, self.options, evaluations=2, notes=self.notes)
+        evaluator = self.judge(evaluator)
         parts = []
         for mode in modes:
             report = (
@@ -221,6 +240,25 @@ class _Check:
             )
         self.notes += evaluator.notes
         return replace(worst_of(parts, "torch.check", self.notes), seconds=time.perf_counter() - self.started)
+
+    def judge(self, evaluator: Evaluator) -> Evaluator:
+        """Return the function in double precision, where that can judge it; else as it is."""
+        graph = evaluator.graph
+        precision = lowest_precision(graph.outputs, graph.leaves)
+        if not judged_in_double(self.reference, precision, graph.leaves):
+            return evaluator
+        doubled = evaluator.doubled()
+        doubled.precision = precision
+        found = tried(
+            partial(doubled.evaluated, point_of(graph, precision)),
+            lambda found: max((off for off, _ in evaluator.distances(found)), default=0.0),
+            reference=self.reference,
+            precision=precision,
+            noun="function",
+            drawn=graph.drawn if self.replay else None,
+            notes=self.notes,
+        )
+        return evaluator if found is None else doubled
 
     def graph(self) -> Graph:
         """Call the function for the first time.
@@ -302,7 +340,8 @@ class _Check:
                 remedy="Write it in differentiable operations, without @once_differentiable, or check order=1 only",
             ) from error
         options = {**self.options, "only": None, "exclude": None}
-        return _map_report("check_vjp", Evaluator(function, second), lambda _, u: second.pull(u), second, options)
+        evaluator = self.judge(Evaluator(function, second))
+        return _map_report("check_vjp", evaluator, lambda _, u: second.pull(u), second, options)
 
     def given_pull(self, graph: Graph) -> Callable[[Named], Named]:
         """Return the user's backward pass as products by name."""
@@ -331,16 +370,38 @@ def _map_report(
     options: dict[str, Any],
     single: Callable[[], Report] | None = None,
 ) -> Report:
-    point = Named(zip(graph.names, (leaf.detach() for leaf in graph.leaves), strict=True))
-    return MapCheck(make_task(verb, evaluator, claim, point, options, call=CALLED[verb])).run(single)
+    point, precision = point_of(graph, evaluator.precision), evaluator.precision
+    if precision != "float64":
+        claim = _in_own_precision(claim, graph.outputs if verb == "check_vjp" else graph.leaves)
+    task = make_task(verb, evaluator, claim, point, options, call=CALLED[verb], claimed_precision=precision)
+    return MapCheck(task).run(single)
+
+
+def point_of(graph: Graph, precision: str) -> Named:
+    """Return the point; in double precision where that judges what was worked out in a lower one."""
+    leaves = [leaf.detach() if precision == "float64" else double(leaf) for leaf in graph.leaves]
+    return Named(zip(graph.names, leaves, strict=True))
+
+
+def _in_own_precision(claim: Callable[[Any, Any], Any], like: Sequence[torch.Tensor]) -> Callable[[Any, Any], Any]:
+    """Return a product that takes its cotangents or tangents, and gives its answers, in double precision."""
+
+    def product(point: Any, given: Named) -> Named:
+        own = Named({name: narrowed(u, one) for (name, u), one in zip(given.items(), like, strict=True)})
+        found = claim(point, own)
+        return Named({name: double(g) if isinstance(g, torch.Tensor) else g for name, g in found.items()})
+
+    return product
 
 
 def _coordinates_report(evaluator: Evaluator, claim: Named, graph: Graph, options: dict[str, Any]) -> Report:
     """Check every coordinate of a function of one number; its blocks are named as those of several outputs are."""
     (output,) = graph.output_names
-    point = Named(zip(graph.names, (leaf.detach() for leaf in graph.leaves), strict=True))
+    point = point_of(graph, evaluator.precision)
     chosen = {name: options[name] for name in ("only", "exclude")}
-    problem = Problem(lambda p: evaluator(p)[output], point, claim, **chosen)
+    problem = Problem(
+        lambda p: evaluator(p)[output], point, claim, **chosen, claimed_precision=evaluator.precision
+    )
     report = check_gradient(problem, **{name: value for name, value in options.items() if name not in chosen})
     return of_output(report, output)
 

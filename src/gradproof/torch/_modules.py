@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 
 from gradproof._problem.problem import Problem
@@ -24,6 +27,15 @@ from gradproof.adapters._torch import ADAPTER
 from gradproof.torch._borrowed import Borrowed
 from gradproof.torch._parameters import Parameters, listed
 from gradproof.torch._randomness import Generators
+from gradproof.torch._reference import (
+    DoubledModule,
+    Reference,
+    double,
+    judged_in_double,
+    lowest_precision,
+    tried,
+    validate,
+)
 from gradproof.torch._reports import UNKNOWN, random
 
 SAME = 1e-2
@@ -43,6 +55,7 @@ def check_module(
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     replay_rng: bool = False,
+    reference: Reference = "auto",
     observer: Observer | None = None,
 ) -> Report:
     """Check the gradient of a cost with respect to every parameter of a module.
@@ -61,6 +74,11 @@ def check_module(
         Patterns of parameters' dotted names to check, or to hold constant; either name of a tied parameter will do.
     replay_rng
         Put the global random generators back before each call, so that dropout draws the same mask each time.
+    reference
+        What judges parameters below double precision. "float64": the cost in double precision at the same values,
+        the module, its inputs and constants on loan, casts left out; "auto": the same where that works, a note and the
+        cost's own precision where not; None: the cost's own precision. Default tolerances are those of its own
+        precision, always.
 
     Returns
     -------
@@ -91,6 +109,7 @@ def check_module(
             f"cost is {kind_of(cost)}",
             remedy="Give a function of the module, for instance lambda module: loss(module(inputs), targets)",
         )
+    validate(reference)
     options: dict[str, Any] = {
         "tolerance": tolerance,
         "confidence": confidence,
@@ -104,7 +123,7 @@ def check_module(
     generators = Generators()
     with Borrowed(module) as borrowed:
         try:
-            report = _check(parameters, borrowed, cost, claimed, options, generators if replay_rng else None)
+            report = _check(parameters, borrowed, cost, claimed, options, generators if replay_rng else None, reference)
         finally:
             generators.restore()
     return replace(report, verb="torch.check_module", seconds=time.perf_counter() - started)
@@ -149,14 +168,21 @@ class ModuleCost:
     ) -> None:
         self.parameters = list(parameters.checked.values())
         self.borrowed = borrowed
+        self.lend: Callable[[Sequence[Any]], AbstractContextManager[Any]] = partial(
+            borrowed.displaced, self.parameters
+        )
         self.cost = cost
         self.replayed = replayed
         self.with_gradients = False
         self.expected: torch.Tensor | None = None
+        self.known: Any = None
         self.notes: list[str] = []
 
     def __call__(self, point: Named) -> Any:
         """Return the cost at a point; the first time, see that it is the value which autograd has differentiated."""
+        if self.known is not None:
+            known, self.known = self.known, None
+            return known
         expected, self.expected = self.expected, None
         return self.once(point) if expected is None else self.first(point, expected)
 
@@ -183,13 +209,26 @@ class ModuleCost:
     def once(self, point: Named) -> Any:
         """Evaluate."""
         with (
-            self.borrowed.displaced(
-                self.parameters, [_joined(v, p) for v, p in zip(point.values(), self.parameters, strict=True)]
-            ),
+            self.lend([_joined(v, p) for v, p in zip(point.values(), self.parameters, strict=True)]),
             torch.set_grad_enabled(self.with_gradients),
         ):
             answer = self.call()
             return answer.detach() if isinstance(answer, torch.Tensor) else answer
+
+    def doubled(self) -> ModuleCost:
+        """Return the same cost in double precision."""
+        made = copy(self)
+        module = self.borrowed.module
+        tensors = (*module.parameters(), *module.buffers())
+        made.lend = DoubledModule(self.borrowed.replaced, tensors, self.parameters).lend
+        made.notes = []
+        return made
+
+    def evaluated(self, point: Named, *, with_gradients: bool) -> Any:
+        """Evaluate at the point itself, once for all."""
+        self.with_gradients = with_gradients
+        self.known = self.once(point)
+        return self.known
 
     def call(self) -> Any:
         """Call the user's cost as things stand."""
@@ -205,10 +244,12 @@ def _check(
     claimed: Mapping[str, torch.Tensor] | None,
     options: dict[str, Any],
     replayed: Generators | None,
+    reference: Reference,
 ) -> Report:
     evaluate = ModuleCost(parameters, borrowed, cost, replayed)
     before = Generators() if replayed is None else None
-    value, gradients, unused = _gradient(parameters, borrowed, evaluate)
+    value, gradients, unused, precision = _gradient(parameters, borrowed, evaluate)
+    drawn = Generators() if replayed is not None else None
     notes = parameters.notes(unused)
     point = Named({name: ADAPTER.copy(_pairs(parameter)) for name, parameter in parameters.checked.items()})
     complex_ = [name for name, parameter in parameters.checked.items() if parameter.is_complex()]
@@ -230,9 +271,26 @@ def _check(
                 subject="cost",
                 cost=float(value),
             )
-    evaluate.expected = value
     claim: Any = gradients if claimed is None else _given(claimed, parameters)
-    report = check_gradient(Problem(evaluate, point, claim), **options)
+    problem = None
+    if judged_in_double(reference, precision, evaluate.parameters):
+        doubled = evaluate.doubled()
+        there = Named({name: double(leaf) for name, leaf in point.items()})
+        found = tried(
+            partial(doubled.evaluated, there),
+            lambda found: distance(found, value),
+            reference=reference,
+            precision=precision,
+            noun="cost",
+            drawn=drawn,
+            notes=notes,
+        )
+        if found is not None:
+            problem = Problem(doubled, there, claim, claimed_precision=precision)
+    if problem is None:
+        evaluate.expected = value
+        problem = Problem(evaluate, point, claim)
+    report = check_gradient(problem, **options)
     return replace(
         report,
         notes=(*notes, *evaluate.notes, *report.notes),
@@ -242,8 +300,8 @@ def _check(
 
 def _gradient(
     parameters: Parameters, borrowed: Borrowed, evaluate: ModuleCost
-) -> tuple[torch.Tensor, Named, list[str]]:
-    """Return the cost, autograd's gradient of it, and the names of what it does not reach.
+) -> tuple[torch.Tensor, Named, list[str], str]:
+    """Return the cost, autograd's gradient of it, the names of what it does not reach, and the lowest precision at work.
 
     Raises
     ------
@@ -281,6 +339,7 @@ def _gradient(
                 else "Autograd records nothing between them: the cost does not require a gradient",
                 remedy="Look for .detach(), .data, .numpy(), .item() or torch.no_grad() within the cost and the module",
             )
+        precision = lowest_precision([answer], tensors)
         found = torch.autograd.grad(answer, tensors, allow_unused=True)
     unused = [name for name, gradient in zip(parameters.checked, found, strict=True) if gradient is None]
     gradients = Named(
@@ -289,16 +348,20 @@ def _gradient(
             for (name, tensor), gradient in zip(parameters.checked.items(), found, strict=True)
         }
     )
-    return answer.detach(), gradients, unused
+    return answer.detach(), gradients, unused, precision
 
 
 def relative(one: Any, two: Any) -> float:
     """Return by how much two values of the cost differ; 0 for what rounding explains."""
+    off = distance(one, two)
+    return off if off > SAME * DEFAULT_TOLERANCES[ADAPTER.describe(two)[1]] else 0.0
+
+
+def distance(one: Any, two: Any) -> float:
+    """Return by how much two values of the cost differ, relatively; 0 where one is not finite."""
     a, b = float(one), float(two)
     size = max(abs(a), abs(b))
-    dtype = ADAPTER.describe(two)[1]
-    off = abs(a - b) / size if size > 0 and np.isfinite(a - b) else 0.0
-    return off if off > SAME * DEFAULT_TOLERANCES[dtype] else 0.0
+    return abs(a - b) / size if size > 0 and math.isfinite(a - b) else 0.0
 
 
 def _given(claimed: Mapping[str, torch.Tensor], parameters: Parameters) -> Named:
