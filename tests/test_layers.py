@@ -45,7 +45,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "adapters": "__init__ _containers _numpy _torch _jax",
     "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _terminal __init__",
     "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians",
-    "_evaluation": "seen engine batches coordinate_lines map_batches lines",
+    "_evaluation": "seen site engine batches journal supply coordinate_lines map_batches lines",
     "_evidence": "ledger evidence zero certificate search columns column_groups",
     "_diagnosis": "mistakes mutations evidence telling fitting residue decoding causes parts naming",
     "_examination": "study certification enumeration explanation conclusion examination self_test measurement "
@@ -54,7 +54,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "torch": "_autograd _inputs _parameters _randomness _borrowed _evaluation _reports _modules _functions __init__",
     "jax": "_errors _values _arguments _compilation _findings _functions _coordinates _derivatives _check __init__",
     "testing": "_conformance _gallery __init__",
-    "_command_line": "problem_file story app __main__",
+    "_command_line": "problem_file story kept_runs app __main__",
 }
 
 LAZY = {("_words.results", "reports")}
@@ -316,7 +316,7 @@ def door_violations(texts: dict[str, str]) -> list[str]:
     return [
         f"{module}:{node.lineno} calls {ast.unparse(node.func)}"
         for module, text in texts.items()
-        if module not in {"_evaluation.engine", "_evaluation.map_engine"}
+        if module not in {"_evaluation.engine", "_evaluation.site"}
         for node in _calls_made_here(ast.parse(text))
         if re.search(r"\bproblem\.(cost|claimed)$", ast.unparse(node.func))
     ]
@@ -937,7 +937,7 @@ def test_only_the_engine_calls_the_cost(strategy, factor):
         claimed = {name: factor * value for name, value in gradient(point).items()}
         gradproof.check_gradient(cost, point, claimed, strategy=strategy, seed=1)
 
-    assert callers_of_the_cost(check) == {"gradproof._evaluation.engine"}
+    assert callers_of_the_cost(check) == {"gradproof._evaluation.engine", "gradproof._evaluation.site"}
 
 
 def test_that_proof_can_fail_for_another_caller():

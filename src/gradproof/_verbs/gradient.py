@@ -6,7 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.errors import BudgetTooSmall, GradproofError, UsageError
 from gradproof._words.events import Evaluated, Observer, Planned, Settled
 from gradproof._words.results import Report, Verdict
-from gradproof._words.settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Settings, Strategy
+from gradproof._words.settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Execution, Settings, Strategy
+
+if TYPE_CHECKING:
+    from gradproof._evaluation.supply import Means
 
 POINTS_DRAWN = 3
 """Points drawn where ``points`` is a callable."""
@@ -37,6 +41,7 @@ def check_gradient(
     points: Iterable[Any] | Callable[[np.random.Generator], Any] | None = None,
     self_test: bool = False,
     observer: Observer | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a claimed gradient against the cost that it belongs to.
 
@@ -73,6 +78,9 @@ def check_gradient(
         Mutate the claim in many ways and report which mistakes would have been caught here.
     observer
         Called with an event record at each step (see `gradproof.reports.Progress`).
+    journal
+        A file in which every value is kept as it arrives: after a crash the same call goes on where it was, and gives
+        the report that it would have given.
 
     Returns
     -------
@@ -85,6 +93,8 @@ def check_gradient(
         For what cannot be checked as it stands, before any displacement.
     EvaluationError
         Where the cost cannot be evaluated at the point itself.
+    JournalError
+        Where the journal is another check's, or cannot be written.
 
     Examples
     --------
@@ -112,9 +122,16 @@ def check_gradient(
         budget=_plain(budget),
         seed=secrets.randbits(32) if seed is None else _plain(seed),
     )
-    if points is None:
-        return _check_one(problem, settings, observer, self_test=self_test)
-    return _check_points(problem, _other_points(points, settings.seed), settings, observer, self_test=self_test)
+    execution = Execution(journal=journal)
+    from gradproof._evaluation.supply import Means  # loaded when it is used: imports stay cheap
+
+    with Means(execution, time.perf_counter) as means:
+        if seed is None:
+            settings = replace(settings, seed=means.seed(settings.seed))
+        if points is None:
+            return _check_one(problem, settings, observer, means, self_test=self_test)
+        others = _other_points(points, settings.seed)
+        return _check_points(problem, others, settings, observer, means, self_test=self_test)
 
 
 def assert_gradient(
@@ -151,21 +168,33 @@ def assert_gradient(
     return asserted(inconclusive, check_gradient, cost, point, claimed, **options)
 
 
-def _check_one(problem: Problem, settings: Settings, observer: Observer | None, *, self_test: bool = False) -> Report:
+def _check_one(
+    problem: Problem,
+    settings: Settings,
+    observer: Observer | None,
+    means: Means,
+    place: int = 0,
+    *,
+    self_test: bool = False,
+) -> Report:
     """Check at one point, with a clock and an observer beside it.
 
     Numbers beyond the range of float64 become infinite, and what they bound undecided: that is no warning to the user.
     """
     with np.errstate(all="ignore"):
-        return _timed(problem, settings, observer, self_test=self_test)
+        report = _timed(problem, settings, observer, means, place, self_test=self_test)
+    means.conclude(report)
+    return report
 
 
-def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, self_test: bool) -> Report:
+def _timed(
+    problem: Problem, settings: Settings, observer: Observer | None, means: Means, place: int, *, self_test: bool
+) -> Report:
     from gradproof._examination.examination import Examination  # loaded when it is used: imports stay cheap
     from gradproof._examination.self_test import self_test_results
 
     started = time.perf_counter()
-    examination = Examination(problem, settings)
+    examination = Examination(problem, settings, means, place)
     engine = examination.engine
 
     def on_evaluated(count: int) -> None:
@@ -188,7 +217,13 @@ def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, s
 
 
 def _check_points(
-    problem: Problem, others: list[Any], settings: Settings, observer: Observer | None, *, self_test: bool
+    problem: Problem,
+    others: list[Any],
+    settings: Settings,
+    observer: Observer | None,
+    means: Means,
+    *,
+    self_test: bool,
 ) -> Report:
     """Check at several points; return the report of the first worst one."""
     if problem.claimed is not True and not callable(problem.claimed):
@@ -212,7 +247,7 @@ def _check_points(
         share = None if settings.budget is None else (settings.budget - evaluations) // (count - k)
         try:
             one = problem if k == 0 else problem.at(others[k - 1])
-            report = _check_one(one, replace(settings, budget=share), observer, self_test=self_test)
+            report = _check_one(one, replace(settings, budget=share), observer, means, k, self_test=self_test)
         except GradproofError as error:
             raise error.at(f"point {k + 1} of {count}") from error.__cause__
         evaluations += report.evaluations

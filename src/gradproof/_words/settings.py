@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gradproof._words.errors import BudgetTooSmall, UsageError
 
@@ -98,6 +99,23 @@ class Settings:
     def stated_budget(self) -> int:
         """The budget as a report states it: 0 where there is none."""
         return 0 if self.allowance >= UNLIMITED else self.allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How the function is evaluated, validated once: nothing of it changes the report.
+
+    Parameters
+    ----------
+    journal
+        The file in which every value is kept; None for none.
+    """
+
+    journal: Any = None
+
+    def __post_init__(self) -> None:
+        if not (self.journal is None or isinstance(self.journal, (str, os.PathLike))):
+            raise UsageError(f"journal is {self.journal!r}", remedy='Give the path of a file, such as "run.sqlite"')
 
 
 def round_up(tolerance: float) -> float:
