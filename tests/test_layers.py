@@ -45,7 +45,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "adapters": "__init__ _containers _numpy _torch _jax",
     "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _terminal __init__",
     "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians",
-    "_evaluation": "seen site engine batches journal supply coordinate_lines map_batches lines",
+    "_evaluation": "seen site engine batches journal pools workers supply coordinate_lines map_batches lines",
     "_evidence": "ledger evidence zero certificate search columns column_groups",
     "_diagnosis": "mistakes mutations evidence telling fitting residue decoding causes parts naming",
     "_examination": "study certification enumeration explanation conclusion examination self_test measurement "

@@ -93,6 +93,12 @@ def check(
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Say which mistakes would have been caught at this point.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Evaluate in N processes at once; -1 for one a core.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Give up a worker's call after so long.")
+    ] = None,
     journal: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="Keep every value there; the same command goes on after a crash."),
@@ -113,6 +119,8 @@ def check(
         "only": only or None,
         "exclude": exclude or None,
         "self_test": self_test,
+        "workers": workers,
+        "timeout": timeout,
         "journal": journal,
     }
     given = {name: value for name, value in options.items() if value is not None}
@@ -169,6 +177,8 @@ def _check(file: str, options: dict[str, Any], json: Path | None, *, quiet: bool
     if json is not None:
         _must_be_writable(json)
     loaded = problem_file.load(file)
+    if "workers" in options:
+        problem_file.send_by_value()
     arguments = loaded if isinstance(loaded, tuple) else (loaded,)
     with Progress() as progress:
         report = check_gradient(*arguments, observer=None if quiet else progress, **options)

@@ -217,7 +217,7 @@ class Engine:
         sure
             All of them are going to be asked for, as far as the budget goes; else perhaps.
         """
-        self.source.ahead(direction, steps, self.budget - self.evaluations if sure else math.inf)
+        self.source.ahead(direction, steps, self.budget - self.evaluations, sure=sure)
 
     def _failed(self, step: float, error: str) -> None:
         self.last_error = f"at θ {step:+.3g}·v: {error}"

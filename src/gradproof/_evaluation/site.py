@@ -82,6 +82,9 @@ class Site:
         Seconds, increasing; None where nobody asks how long a call took.
     """
 
+    width = 1
+    """Points that are worth asking for ahead."""
+
     def __init__(self, problem: Problem, answers: Answers, clock: Clock | None = None) -> None:
         self.problem = problem
         self.answers = answers
@@ -102,8 +105,8 @@ class Site:
         del direction
         return self.ask(components, step, watch)
 
-    def ahead(self, direction: Direction, steps: Iterable[float], most: float) -> None:
-        """Take in what is going to be asked for, or may be; at most so many may be begun."""
+    def ahead(self, direction: Direction, steps: Iterable[float], room: float, *, sure: bool) -> None:
+        """Take in what is going to be asked for, or perhaps; no more than there is room for in the budget."""
 
     # -- here --------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from gradproof._evaluation.lines import Line
 from gradproof._evidence.evidence import Evidence, Law, Pair
-from gradproof._numerics.lines import FOUR_POINTS, SHORTEN_JOINT, LineReader
+from gradproof._numerics.lines import FOUR_POINTS, FOUR_STEPS, SHORTEN_JOINT, LineReader
 from gradproof._numerics.noise import FAR_ABOVE_LOW_PRECISION, WELL_KNOWN
 from gradproof._numerics.readings import BlockReading, Calibration, LineReading, Read
 from gradproof._numerics.statistics import within
@@ -186,10 +186,24 @@ class Certifier:
             self.calibration, self.side = reader.calibration, reader.side
         else:
             reader.side = self.side
+            self.look_ahead(line, max(self.calibration.step, REPRESENTED * line.shortest))
             reading = reader.later(line, calibration=self.calibration, without=without)
         self.evaluations += line.evaluations - before
         self.take(line, reading)
         return any(e.lost is None for e in self.evidence.values())
+
+    def look_ahead(self, line: Line, step: float) -> None:
+        """Say what is going to be asked for: four values of a later line, and what `looks_short` asks where all is well."""
+        line.ahead([m * step for m in FOUR_STEPS], sure=True)
+        for o in self.open:
+            evidence = self.evidence[o]
+            tolerance = max(pair.tolerance for pair in evidence.pairs) / SHOWN
+            for each, share in ((self.lines[0][0], max(1 / HIDDEN, tolerance)), (line, tolerance)):
+                visible = share * evidence.claimed()
+                if visible > 0:
+                    rounding = max(rounding_of(self.reader, each, o), own_slope(each, o) * each.shortest)
+                    short = shorten_mantissa(max(rounding / visible, REPRESENTED * each.shortest))
+                    each.ahead([short, -short])
 
     def take(self, line: Line, reading: LineReading) -> None:
         """Keep a line, and why blocks of it cannot be used."""

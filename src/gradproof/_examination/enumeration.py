@@ -49,6 +49,7 @@ def measure_coordinates(study: Study) -> None:
         ),
         left=lambda: study.engine.budget - study.engine.evaluations,
         hidden=lambda: study.hidden(0),
+        ahead=study.engine.source.width,
     )
     study.exhaustive = exhaustive
     exhaustive.run()

@@ -131,6 +131,11 @@ class Problem:
         """Return the same problem at another point."""
         return Problem(self.cost, point, self.claimed, only=self._only, exclude=self._exclude, has_aux=self.has_aux)
 
+    def parts(self) -> tuple[Any, ...]:
+        """Return what the same problem is made of elsewhere, but for values that are claimed: they are of no use there."""
+        claimed = True if self.claimed is True else 0.0
+        return self.cost, self.point_copy(), claimed, self._only, self._exclude, self.has_aux
+
     @cached_property
     def size(self) -> int:
         """Number of coordinates that are checked."""

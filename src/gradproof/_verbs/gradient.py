@@ -16,9 +16,11 @@ from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.errors import BudgetTooSmall, GradproofError, UsageError
 from gradproof._words.events import Evaluated, Observer, Planned, Settled
 from gradproof._words.results import Report, Verdict
-from gradproof._words.settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Execution, Settings, Strategy
+from gradproof._words.settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Execution, Map, Settings, Strategy
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from gradproof._evaluation.supply import Means
 
 POINTS_DRAWN = 3
@@ -41,6 +43,9 @@ def check_gradient(
     points: Iterable[Any] | Callable[[np.random.Generator], Any] | None = None,
     self_test: bool = False,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
     journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a claimed gradient against the cost that it belongs to.
@@ -78,6 +83,13 @@ def check_gradient(
         Mutate the claim in many ways and report which mistakes would have been caught here.
     observer
         Called with an event record at each step (see `gradproof.reports.Progress`).
+    engine
+        A `concurrent.futures.Executor` that evaluates: threads, processes, Dask's, loky's, MPI's. The report is that of
+        a check without one. It stays yours to end.
+    workers
+        Processes to start on this machine, −1 for one a core; or a map-like callable, as SciPy takes it.
+    timeout
+        Seconds after which a call of a worker is given up, and made once more, twice at most.
     journal
         A file in which every value is kept as it arrives: after a crash the same call goes on where it was, and gives
         the report that it would have given.
@@ -95,6 +107,8 @@ def check_gradient(
         Where the cost cannot be evaluated at the point itself.
     JournalError
         Where the journal is another check's, or cannot be written.
+    WorkersLost
+        Where the engine breaks, and cannot be made anew.
 
     Examples
     --------
@@ -122,10 +136,10 @@ def check_gradient(
         budget=_plain(budget),
         seed=secrets.randbits(32) if seed is None else _plain(seed),
     )
-    execution = Execution(journal=journal)
+    execution = Execution(engine=engine, workers=workers, timeout=_plain(timeout), journal=journal)
     from gradproof._evaluation.supply import Means  # loaded when it is used: imports stay cheap
 
-    with Means(execution, time.perf_counter) as means:
+    with Means(execution, time.perf_counter, observer) as means:
         if seed is None:
             settings = replace(settings, seed=means.seed(settings.seed))
         if points is None:

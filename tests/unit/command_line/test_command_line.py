@@ -509,3 +509,11 @@ def test_a_run_that_is_not_over_says_so(run, tmp_path):
     assert "point 2" in run("runs", str(tmp_path / "run.sqlite"))[1]
     assert "It is not over" in run("runs", str(tmp_path / "run.sqlite"), "1")[1]
     journal.close()
+
+
+def test_workers_take_what_the_file_defines(run, write):
+    code, _, said = run("check", write(RIGHT), "--seed", "1", "--workers", "1", "--timeout", "60")
+    assert (code, said) == (0, "")
+    code, _, said = run("check", write(RIGHT), "--seed", "1", "--workers", "0")
+    assert code == 2
+    assert "workers is 0" in said
