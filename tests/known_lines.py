@@ -43,6 +43,9 @@ class KnownLine:
     def magnitude(self, reach):
         return self.size
 
+    def ahead(self, steps, *, sure=False):
+        pass
+
     def __call__(self, steps):
         for t in steps:
             if t not in self.known:
@@ -107,6 +110,9 @@ class KnownBlocks:
 
     def granularity(self, k):
         return self.grain
+
+    def ahead(self, steps, *, sure=False):
+        pass
 
     def at(self, t):
         sizes = np.full(self.start.size, float(self.size))

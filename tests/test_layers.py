@@ -46,7 +46,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "adapters": "__init__ _containers _numpy _torch _jax",
     "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _terminal __init__",
     "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians leaves differences tangents",
-    "_evaluation": "seen engine batches coordinate_lines map_batches lines",
+    "_evaluation": "seen site engine batches journal pools workers supply coordinate_lines map_batches lines",
     "_evidence": "ledger evidence zero looks certificate search columns column_groups",
     "_diagnosis": "mistakes mutations evidence telling fitting frames residue decoding causes parts naming",
     "_examination": "study certification enumeration explanation conclusion examination self_test measurement "
@@ -56,7 +56,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "jax": "_errors _values _arguments _compilation _findings _functions _coordinates _derivatives _check __init__",
     "testing": "_conformance _gallery __init__",
     "compat": "__init__ _outcome torch jax autograd scipy _shadow",
-    "_command_line": "problem_file story app __main__",
+    "_command_line": "problem_file story kept_runs app __main__",
 }
 
 LAZY = {("_words.results", "reports")}
@@ -319,7 +319,7 @@ def door_violations(texts: dict[str, str]) -> list[str]:
     return [
         f"{module}:{node.lineno} calls {ast.unparse(node.func)}"
         for module, text in texts.items()
-        if module not in {"_evaluation.engine", "_evaluation.map_engine"}
+        if module not in {"_evaluation.engine", "_evaluation.site"}
         for node in _calls_made_here(ast.parse(text))
         if re.search(r"\bproblem\.(cost|claimed)$", ast.unparse(node.func))
     ]
@@ -636,7 +636,7 @@ def names_with_two_values(texts: dict[str, str]) -> list[str]:
 
 
 RATCHETS = {  # how many offences there are today; lower a number as soon as there are fewer, and never raise one
-    foreign_assignments: 77,
+    foreign_assignments: 73,
     questions_to_claims: 25,
     verdicts_made_elsewhere: 17,
     long_files: 8,
@@ -940,7 +940,7 @@ def test_only_the_engine_calls_the_cost(strategy, factor):
         claimed = {name: factor * value for name, value in gradient(point).items()}
         gradproof.check_gradient(cost, point, claimed, strategy=strategy, seed=1)
 
-    assert callers_of_the_cost(check) == {"gradproof._evaluation.engine"}
+    assert callers_of_the_cost(check) == {"gradproof._evaluation.engine", "gradproof._evaluation.site"}
 
 
 def test_that_proof_can_fail_for_another_caller():

@@ -57,6 +57,7 @@ ERRORS = {
     "GradproofError",
     "GradproofWarning",
     "InconclusiveGradient",
+    "JournalError",
     "MissingFramework",
     "MixedFrameworks",
     "MutatedInput",
@@ -67,6 +68,7 @@ ERRORS = {
     "ShapeMismatch",
     "UnknownName",
     "UsageError",
+    "WorkersLost",
     "WrongGradient",
 }
 

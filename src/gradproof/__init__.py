@@ -33,6 +33,7 @@ from gradproof._words.errors import EvaluationError as EvaluationError
 from gradproof._words.errors import GradproofError as GradproofError
 from gradproof._words.errors import GradproofWarning as GradproofWarning
 from gradproof._words.errors import InconclusiveGradient as InconclusiveGradient
+from gradproof._words.errors import JournalError as JournalError
 from gradproof._words.errors import MissingFramework as MissingFramework
 from gradproof._words.errors import MixedFrameworks as MixedFrameworks
 from gradproof._words.errors import MutatedInput as MutatedInput
@@ -43,6 +44,7 @@ from gradproof._words.errors import NotScalar as NotScalar
 from gradproof._words.errors import ShapeMismatch as ShapeMismatch
 from gradproof._words.errors import UnknownName as UnknownName
 from gradproof._words.errors import UsageError as UsageError
+from gradproof._words.errors import WorkersLost as WorkersLost
 from gradproof._words.errors import WrongGradient as WrongGradient
 from gradproof._words.results import BlockResult as BlockResult
 from gradproof._words.results import Cause as Cause

@@ -1,4 +1,4 @@
-"""The command line: ``gradproof check FILE[:NAME]``, ``gradproof compare OLD NEW``, ``gradproof demo``.
+"""The command line: ``gradproof check FILE[:NAME]``, ``compare OLD NEW``, ``runs JOURNAL``, ``demo``.
 
 Exit codes: 0 correct, 1 wrong, 2 usage, 3 inconclusive, 4 the cost could not be evaluated. Apart from these, 70 is an
 error of this program or of the user's code that has no code of its own (its traceback is shown), 130 an interruption.
@@ -93,6 +93,16 @@ def check(
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Say which mistakes would have been caught at this point.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Evaluate in N processes at once; -1 for one a core.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Give up a worker's call after so long.")
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Keep every value there; the same command goes on after a crash."),
+    ] = None,
     json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the report there as JSON, too.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no report; the exit code says it.")] = False,
 ) -> None:
@@ -109,6 +119,9 @@ def check(
         "only": only or None,
         "exclude": exclude or None,
         "self_test": self_test,
+        "workers": workers,
+        "timeout": timeout,
+        "journal": journal,
     }
     given = {name: value for name, value in options.items() if value is not None}
     _end(lambda: _check(file, given, json, quiet=quiet))
@@ -124,6 +137,20 @@ def compare(
     Exit codes: 0 nothing is worse, 1 something is, 2 usage.
     """
     _end(lambda: _compare(old, new))
+
+
+@app.command()
+def runs(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="What check --journal, or journal=, wrote.")],
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", help="Show this one of them, report and all.")
+    ] = None,
+) -> None:
+    """List the runs of a journal, while one is going on, too; or show one of them.
+
+    Exit codes: 0, or 2 where the file is no journal or has no such run.
+    """
+    _end(lambda: _runs(journal, number))
 
 
 @app.command()
@@ -150,6 +177,8 @@ def _check(file: str, options: dict[str, Any], json: Path | None, *, quiet: bool
     if json is not None:
         _must_be_writable(json)
     loaded = problem_file.load(file)
+    if "workers" in options:
+        problem_file.send_by_value()
     arguments = loaded if isinstance(loaded, tuple) else (loaded,)
     with Progress() as progress:
         report = check_gradient(*arguments, observer=None if quiet else progress, **options)
@@ -158,6 +187,15 @@ def _check(file: str, options: dict[str, Any], json: Path | None, *, quiet: bool
     if not quiet:
         _print(lambda: print_report(report))
     return Exit[report.verdict.name]
+
+
+def _runs(journal: Path, number: int | None) -> Exit:
+    from gradproof._command_line import kept_runs
+    from gradproof.reports import encodable
+
+    text = kept_runs.listed(journal) if number is None else kept_runs.shown(journal, number)
+    _print(lambda: print(encodable(text, sys.stdout.encoding or "ascii")))
+    return Exit.CORRECT
 
 
 def _compare(old: Path, new: Path) -> Exit:

@@ -45,6 +45,17 @@ def load(target: str) -> Problem | tuple[Any, Any, Any]:
     return _three_names(module, path) if name is None else _named_problem(module, path, name)
 
 
+def send_by_value() -> None:
+    """Let workers be sent what the file defines: they cannot import it under the name that it has here."""
+    try:
+        import cloudpickle
+    except ImportError:
+        return  # what cannot be sent is named later
+    for name, module in list(sys.modules.items()):
+        if name.startswith(MODULE_PREFIX):
+            cloudpickle.register_pickle_by_value(module)
+
+
 def split(target: str) -> tuple[Path, str | None]:
     """Part ``FILE:NAME`` at its last colon, unless all of it is the path of a file, or what follows is no name.
 

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from gradproof._evaluation.seen import RECENT, Seen
+from gradproof._evaluation.site import Site
 from gradproof._problem.answers import Answers, NamedOutputs
 from gradproof._problem.outputs import Outputs
-from gradproof._problem.problem import OutOfBounds, Problem, Watcher
+from gradproof._problem.problem import Problem, Watcher
 from gradproof._words.directions import Direction
 from gradproof._words.errors import CostRaised, MutatedInput, NonFiniteCost, UsageError
 from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.vectors import Components, FloatArray
 
-LARGE: Final = 50_000
-"""Coordinates above which a direction is made anew for each displacement: it costs time, and saves a vector."""
-KEPT: Final = 4
-"""Directions whose arrays are kept: the lines that are looked at again."""
 STILL: Final = 12
 """Displaced values after which a function that was the very same at all of them is not exercised."""
 
@@ -35,7 +31,7 @@ class BudgetSpent(Exception):  # the sentence's subject; never leaves the librar
 
 
 class Engine:
-    """Serial evaluation.
+    """Asks for the function's values one after the other, counts them, and learns from them.
 
     Parameters
     ----------
@@ -47,6 +43,8 @@ class Engine:
         Most calls of the function; None for no limit.
     on_evaluated
         Called with the number of calls so far after each one.
+    source
+        Where the displaced values come from; None for the function itself, called here.
     """
 
     def __init__(
@@ -56,11 +54,13 @@ class Engine:
         *,
         budget: float | None = None,
         on_evaluated: Callable[[int], None] | None = None,
+        source: Site | None = None,
     ) -> None:
         self.problem = problem
         self.answers = answers
         self.budget = math.inf if budget is None else budget
         self.on_evaluated = on_evaluated
+        self.source = source or Site(problem, answers)
         self.evaluations = 0
         self.last_error = ""
         self.base: FloatArray = np.zeros(0)
@@ -68,9 +68,8 @@ class Engine:
         self.moved = False
         self._touched: set[int] = set()
         self._seen: list[Seen] = []
-        self._made: deque[tuple[Direction, Components]] = deque(maxlen=KEPT)
         self._vectorized: dict[int, Callable[[Any], Any] | None] = {}
-        self._batches, self._believed = True, False
+        self._batches, self._believed = source is None, False
 
     @property
     def outputs(self) -> Outputs:
@@ -125,6 +124,7 @@ class Engine:
                 meaning=f"The {noun} has no derivative where it is not finite",
                 remedy=f"Check at a point where {self.answers.all_of_it} finite",
             )
+        self.base = self.source.base(self.base)
         self._seen = [Seen(self.base, block.rows, block.dtype) for block in self.answers.blocks]
         self._told()
         return gradient
@@ -187,18 +187,14 @@ class Engine:
             if lost:  # there is no such point: the function is not asked
                 self._failed(step, f"{lost} cannot be displaced by so little in its precision")
                 return None
-            point = self._displaced(components, step, watch)
-            self.evaluations += 1
-            try:
-                values = self.answers.vector(self.problem.cost(point))
-            except OutOfBounds as outside:  # the function was not asked
-                self.evaluations -= 1
-                self._failed(step, str(outside))
+            outcome = self.source.get(direction, components, step, watch)
+            self.evaluations += not outcome.outside
+            if outcome.values is None:
+                if not outcome.outside:
+                    self._told()
+                self._failed(step, outcome.error)
                 return None
-            except Exception as raised:
-                self._told()
-                self._failed(step, self.answers.failure(raised))
-                return None
+            values = outcome.values
             change: FloatArray = values - self.base
             # Squares may overflow.
             finite = math.isfinite(change @ change) or bool(np.isfinite(change).all())
@@ -213,27 +209,24 @@ class Engine:
             return None
         return change
 
-    def _displaced(self, components: Sequence[FloatArray | None], step: float, watch: Watcher | None) -> Any:
-        # Made within the call, so that nothing else holds them and their memory can be given away.
-        own = self.problem.size > LARGE
-        pairs = zip(self.problem.values, components, strict=True)
-        return self.problem.displaced(
-            [None if component is None else _moved(start, component, step, own=own) for start, component in pairs],
-            watch,
-        )
+    def ahead(self, direction: Direction, steps: Iterable[float], *, sure: bool = False) -> None:
+        """Say where the function is going to be evaluated next; where several can be at once, they are begun.
+
+        Parameters
+        ----------
+        direction, steps
+            Where.
+        sure
+            All of them are going to be asked for, as far as the budget goes; else perhaps.
+        """
+        self.source.ahead(direction, steps, self.budget - self.evaluations, sure=sure)
 
     def _failed(self, step: float, error: str) -> None:
         self.last_error = f"at θ {step:+.3g}·v: {error}"
 
     def components(self, direction: Direction) -> Components:
-        """Return a direction's arrays, kept for the next displacement along it; made anew each time where they are large."""
-        for kept, components in self._made:
-            if kept is direction:
-                return components
-        made = tuple(direction.component(k, block.shape) for k, block in enumerate(self.problem.blocks))
-        if self.problem.size <= LARGE:
-            self._made.append((direction, made))
-        return made
+        """Return a direction's arrays."""
+        return self.source.components(direction)
 
     def shortest(self, direction: Direction) -> float:
         """Return the shortest t for which θ + t v is represented in the blocks' precision."""
@@ -243,14 +236,9 @@ class Engine:
         """Evaluate F(θ) again; return by how much it differs, None where it fails."""
         self.reserve(1)
         self.evaluations += 1
-        try:
-            with np.errstate(all="ignore"):
-                values = self.answers.vector(self.problem.cost(self.problem.point_copy()))
-        except Exception:
-            return None
-        finally:
-            self._told()
-        return values - self.base if np.isfinite(values).all() else None
+        values = self.source.get(None, (), 0.0, None).values
+        self._told()
+        return values - self.base if values is not None and np.isfinite(values).all() else None
 
     def reserve(self, count: int) -> None:
         """Raise where so many more evaluations would exceed the budget.
@@ -382,10 +370,3 @@ class Engine:
     def granularity(self, k: int) -> float:
         """Return the spacing of an output's values where they are visibly rounded, else 0; looked for now and then."""
         return self._seen[k].granularity(self.evaluations)
-
-
-def _moved(start: FloatArray, component: FloatArray, step: float, *, own: bool) -> FloatArray:
-    """Return θ + t v, with one new vector; with none where the direction's component may be overwritten."""
-    moved = np.multiply(component, step, out=component if own else None)
-    moved += start
-    return moved

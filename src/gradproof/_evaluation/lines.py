@@ -85,6 +85,10 @@ class Line:
         view = self.views[k]
         return view.weight * self.engine.granularity(view.output)
 
+    def ahead(self, steps: Iterable[float], *, sure: bool = False) -> None:
+        """Say which t are going to be asked for, or may be: where there are workers, they begin."""
+        self.engine.ahead(self.direction, [t for t in steps if t != 0 and t not in self.changes], sure=sure)
+
     def at(self, t: float) -> tuple[FloatArray, FloatArray] | None:
         """Return φ(t) and the sizes of what was rounded on the way, shapes (R,); None where the function failed."""
         if t not in self.seen:

@@ -14,11 +14,12 @@ from typing import Final
 
 from gradproof._evaluation.lines import Line
 from gradproof._evidence.evidence import Evidence, Law, Pair
-from gradproof._evidence.looks import looks_short, two_witnesses
-from gradproof._numerics.lines import FOUR_POINTS, LineReader
+from gradproof._evidence.looks import HIDDEN, SHOWN, arguments_rounded, looks_short, two_witnesses
+from gradproof._numerics.lines import FOUR_POINTS, FOUR_STEPS, LineReader
 from gradproof._numerics.noise import WELL_KNOWN
 from gradproof._numerics.readings import Calibration, LineReading, Read
 from gradproof._numerics.steps import FIRST_STEP
+from gradproof._numerics.tables import REPRESENTED, shorten_mantissa
 from gradproof._words.directions import RandomDirection
 from gradproof._words.vectors import norm
 
@@ -174,10 +175,24 @@ class Certifier:
             self.calibration, self.side = reader.calibration, reader.side
         else:
             reader.side = self.side
+            self.look_ahead(line, max(self.calibration.step, REPRESENTED * line.shortest))
             reading = reader.later(line, calibration=self.calibration, without=without)
         self.evaluations += line.evaluations - before
         self.take(line, reading)
         return any(e.lost is None for e in self.evidence.values())
+
+    def look_ahead(self, line: Line, step: float) -> None:
+        """Say what is going to be asked for: four values of a later line, and what `looks_short` asks where all is well."""
+        line.ahead([m * step for m in FOUR_STEPS], sure=True)
+        for o in self.open:
+            evidence = self.evidence[o]
+            tolerance = max(pair.tolerance for pair in evidence.pairs) / SHOWN
+            for each, share in ((self.lines[0][0], max(1 / HIDDEN, tolerance)), (line, tolerance)):
+                visible = share * evidence.claimed()
+                if visible > 0:
+                    rounding = arguments_rounded(self.reader, each, o)
+                    short = shorten_mantissa(max(rounding / visible, REPRESENTED * each.shortest))
+                    each.ahead([short, -short])
 
     def take(self, line: Line, reading: LineReading) -> None:
         """Keep a line, and why blocks of it cannot be used."""

@@ -245,6 +245,8 @@ class Exhaustive:
         Makes many lines of one block, where they can be evaluated together.
     left, hidden
         Return how many evaluations are left, and what the cost may change by unseen.
+    ahead
+        Coordinates that are asked for at once.
     """
 
     def __init__(
@@ -262,6 +264,7 @@ class Exhaustive:
         lines_of: LinesOf | None = None,
         left: Callable[[], float] = lambda: math.inf,
         hidden: Callable[[], float] = lambda: 0.0,
+        ahead: int = 1,
     ) -> None:
         self.claimed = claimed
         self.scales = scales
@@ -269,6 +272,7 @@ class Exhaustive:
         self.lines_of = lines_of
         self.left = left
         self.hidden = hidden
+        self.ahead = ahead
         self.pool = pool
         self.tolerances = tolerances
         self.alpha = alpha
@@ -340,12 +344,21 @@ class Exhaustive:
         """Evaluate coordinates at multiples of a step, one after the other."""
         steps, noise = np.empty(chosen.size), np.empty(chosen.size)
         found = np.empty((len(multiples), chosen.size))
-        for k, j in enumerate(chosen.tolist()):
-            line = self.line(b, j)
-            own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
-            steps[k] = own
+        for k, (j, line) in enumerate(self.lines_ahead(b, chosen, step, multiples)):
+            steps[k] = own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
             found[:, k], noise[k] = self.values_at(b, j, line, own, multiples)
         return Values(steps, found, noise)
+
+    def lines_ahead(
+        self, b: int, chosen: NDArray[np.intp], step: float, multiples: Sequence[float]
+    ) -> Iterator[tuple[int, Phi]]:
+        """Yield coordinates and their lines; where workers wait, some are asked for ahead."""
+        for start in range(0, chosen.size, self.ahead):
+            lines = [(j, self.line(b, j)) for j in chosen[start : start + self.ahead].tolist()]
+            for j, line in lines if self.ahead > 1 else ():
+                own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
+                line.ahead([m * own for m in multiples], sure=not self.blocks[b].side[j])
+            yield from lines
 
     def values_at(self, b: int, j: int, line: Phi, step: float, multiples: Sequence[float]) -> tuple[FloatArray, float]:
         """Evaluate a coordinate at multiples of a step; at as many on one side where the cost fails on the other.

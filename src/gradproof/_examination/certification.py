@@ -43,7 +43,7 @@ def certify(study: Study) -> None:
             certify_zeros(study, [p for p in study.every_pair if p.zero], JOINTLY, ALONE)
             reconsider(study)
     except BudgetSpent:
-        study.spent = True
+        study.run_out()
 
 
 def certify_only(study: Study, pairs: Sequence[Pair]) -> None:
@@ -163,7 +163,7 @@ def gather(study: Study, certifier: Certifier, most: int) -> None:
             if certifier.count == 1 and study.unexercised():
                 return
     except BudgetSpent:
-        study.spent = True
+        study.run_out()
         certifier_conclude_open(study, certifier)
         raise
 
@@ -299,7 +299,7 @@ def wrong_among(study: Study, members: list[Member], outputs: Sequence[int], sha
             if found or not any(c.open for c in certifiers.values()):
                 break
     except BudgetSpent:
-        study.spent = True
+        study.run_out()
         raise
     finally:
         for block, certifier in certifiers.items():
@@ -313,7 +313,7 @@ def conclude_quietly(study: Study, certifier: Certifier) -> None:
     try:
         conclude(study, certifier)
     except BudgetSpent:
-        study.spent = True
+        study.run_out()
         certifier_conclude_open(study, certifier)
 
 

@@ -250,7 +250,7 @@ class MapCheck:
         try:
             certify_zeros(study, [pair for pair in study.every_pair if pair.zero], JOINTLY, ALONE)
         except BudgetSpent:
-            study.spent = True
+            study.run_out()
 
     def judge_tests(self, study: MapStudy) -> None:
         """Judge linearity by the tolerance that the values allow: what rounding there costs, it may cost the claim."""
@@ -457,7 +457,7 @@ class MapCheck:
             try:
                 certify_groups(study, open_, JOINTLY, ALONE)
             except BudgetSpent:
-                study.spent = True
+                study.run_out()
 
     def conclude_unsteady(self, study: MapStudy, finder: FaultFinder) -> None:
         """Say by how much the claim differs from call to call, and what that leaves open."""

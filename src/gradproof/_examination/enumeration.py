@@ -60,6 +60,7 @@ def measure_coordinates(study: Study) -> None:
         ),
         left=lambda: study.engine.budget - study.engine.evaluations,
         hidden=lambda: study.hidden(0),
+        ahead=study.engine.source.width,
     )
     study.exhaustive = exhaustive
     exhaustive.run()
@@ -177,4 +178,4 @@ def look_below(study: Study, step: float, kinked: Collection[int] = ()) -> None:
                     for pair in pairs:
                         pair.hold(Reason.STRUCTURE)
     except BudgetSpent:
-        study.spent = True
+        study.run_out()

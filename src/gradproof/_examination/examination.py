@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from gradproof._evaluation.engine import BudgetSpent, Engine
+from gradproof._evaluation.supply import Means
 from gradproof._examination.certification import ALONE, JOINTLY, certify, certify_zeros
 from gradproof._examination.conclusion import claim_report, cost_report, non_finite_claim
 from gradproof._examination.enumeration import measure_coordinates
@@ -48,7 +49,7 @@ def examine(study: Study) -> Explanation | None:
             measure_coordinates(study)
         study.unexercised()
     except BudgetSpent:
-        study.spent = True
+        study.run_out()
     if not study.faulty or not study.settings.diagnose:
         return None
     study.phase = "search"
@@ -77,12 +78,20 @@ class Examination:
     ----------
     problem, settings
         What was given.
+    means
+        What the cost is evaluated with; None for calls of it, here.
+    place
+        Which of several points it is.
     """
 
-    def __init__(self, problem: Problem, settings: Settings) -> None:
+    def __init__(self, problem: Problem, settings: Settings, means: Means | None = None, place: int = 0) -> None:
         self.problem = problem
         self.settings = settings
-        self.engine = Engine(problem, OneNumber(problem), budget=settings.allowance)
+        answers, source = OneNumber(problem), None
+        if means is not None:
+            given = {"function": problem.cost, "claim": problem.claimed}
+            source = means.source(problem, answers, settings, verb="check_gradient", place=place, **given)
+        self.engine = Engine(problem, answers, budget=settings.allowance, source=source)
         self.claimed: tuple[FloatArray, ...] = ()
         self.study: Study | None = None
         self.not_finite: list[Diagnosis] = []
@@ -102,6 +111,7 @@ class Examination:
         elif callable(problem.claimed):
             self.claimed = self.engine.evaluate_claim()
             self.compare_claims(self.engine.evaluate_claim())
+        self.engine.source.claims(self.claimed)
         self.not_finite = non_finite_claim(problem, self.claimed)
         if not self.not_finite:
             self.study = Study(self.engine, GradientClaim(self.claimed), self.settings)

@@ -77,7 +77,7 @@ class Columns:
             self.sweep()
             self.confirm()
         except BudgetSpent:
-            self.study.spent = True
+            self.study.run_out()
         for pair in self.study.every_pair:
             if pair.zero:
                 continue  # single columns say nothing of a claim of zero

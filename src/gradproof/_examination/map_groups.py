@@ -55,7 +55,7 @@ class ColumnGroups:
         try:
             self.measure()
         except BudgetSpent:
-            self.study.spent = True
+            self.study.run_out()
 
     def measure(self) -> None:
         """Compare every entry of the pattern, the worst relative discrepancies first confirmed."""

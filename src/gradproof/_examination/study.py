@@ -161,6 +161,10 @@ class Study:
         assert isinstance(self.claim, GradientClaim)  # noqa: S101  # asked for these only
         return self.claim
 
+    def run_out(self) -> None:
+        """Take in that the budget is spent."""
+        self.spent = True
+
     @property
     def given_up(self) -> bool:
         """The cost was found to be the very same everywhere: there is nothing to ask it."""

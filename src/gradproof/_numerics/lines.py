@@ -283,6 +283,7 @@ class LineReader:
         """Read seven values at a step; None where the function fails at one of them."""
         side = self.side
         multiples = range(-3, 4) if side == 0 else [side * m for m in range(POINTS)]
+        line.ahead([m * step for m in multiples])
         found = {}
         for m in sorted(multiples, key=abs, reverse=True):  # the farthest is the likeliest to fail
             at = line.at(m * step)
@@ -437,6 +438,7 @@ class LineReader:
 
     def four(self, line: Line, step: float, open_: Iterable[int]) -> FourValues | None:
         """Read four values at a step; None where the function fails at one of them."""
+        line.ahead([m * step for m in FOUR_STEPS], sure=True)
         found = [line.at(m * step) for m in FOUR_STEPS]
         seen = [at for at in found if at is not None]
         if len(seen) < len(found):

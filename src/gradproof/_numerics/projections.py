@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -56,8 +56,14 @@ class Projection:
         """Return the size of what was rounded in a sum."""
         return 0.0 if found is None else norm(self.weights * found[1])
 
+    def ahead(self, steps: Iterable[float], *, sure: bool = False) -> None:
+        """Say which t are going to be asked for, or may be."""
+        self.line.ahead(steps, sure=sure)
+
     def __call__(self, steps: Sequence[float]) -> FloatArray:
         """Return φ(t) for each t, NaN where the function failed."""
+        if len(steps) > 1:
+            self.ahead(steps, sure=True)
         for t in steps:
             if t not in self.asked:
                 found = self.line.at(t)

@@ -121,6 +121,8 @@ class StepSearch:
         """Evaluate seven values about 0; None, and a note of the side that is open, where the cost fails."""
         if not any(3 * step == other.step for other in self.good):
             step = 3 * shorten_mantissa(step / 3)  # so that the third of it, looked at later, shares values
+        beside = [] if self.target > 0 else [self.between(step, 0)]
+        self.line.ahead([*(k * step for k in (3, -3, -2, -1, 1, 2)), *beside])
         up, down = self.line([3 * step, -3 * step])
         usable = math.isfinite(up) and math.isfinite(down)
         if not usable or not np.all(np.isfinite(self.line([k * step for k in (-2, -1, 1, 2)]))):

@@ -46,6 +46,9 @@ class Phi(Protocol):
     def shortest(self) -> float:
         """Shortest t for which θ + t v is represented in the parameters' precision."""
 
+    def ahead(self, steps: Iterable[float], *, sure: bool = False) -> None:
+        """Say which t are going to be asked for, or may be, so that they can be evaluated at once."""
+
     def __call__(self, steps: Sequence[float]) -> FloatArray:
         """Return φ(t) − φ(0) for each t; NaN where the cost could not be evaluated."""
 
@@ -92,6 +95,9 @@ class Line(Protocol):
 
     def granularity(self, k: int) -> float:
         """Return the spacing of a block's values where they are visibly rounded, else 0."""
+
+    def ahead(self, steps: Iterable[float], *, sure: bool = False) -> None:
+        """Say which t are going to be asked for, or may be, so that they can be evaluated at once."""
 
     def at(self, t: float) -> tuple[FloatArray, FloatArray] | None:
         """Return φ(t) and the sizes of what was rounded on the way, shapes (R,); None where the function failed."""

@@ -61,7 +61,8 @@ class OneNumber:
     noun, where, all_of_it = "cost", "cost(point)", "the cost is"
 
     def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+        # Not the problem itself: these cross to workers, and what is claimed need not.
+        self.adapter, self.has_aux, self.has_gradient = problem.adapter, problem.has_aux, problem.claimed is True
         self.dtype = "float64"
         self.notes: list[str] = []
         self.blocks: tuple[OutputBlock, ...] = (OutputBlock("J", (), "float64", is_complex=False, start=0, stop=1),)
@@ -103,29 +104,28 @@ class OneNumber:
 
     def leaves(self, answer: Any) -> Any:
         """Return J alone."""
-        for promised in (self.problem.claimed is True, self.problem.has_aux):
+        for promised in (self.has_gradient, self.has_aux):
             answer = _pair(answer, "more was promised")[0] if promised else answer
         return answer
 
     def rows(self, answer: Any, points: int) -> FloatArray | None:
         """Return the values, shape (points, 1)."""
-        adapter = self.problem.adapter
-        if adapter.describe(answer) != ((points,), self.dtype):
+        if self.adapter.describe(answer) != ((points,), self.dtype):
             return None
-        return adapter.to_flat(answer).reshape(points, 1)
+        return self.adapter.to_flat(answer).reshape(points, 1)
 
     def _take_apart(self, answer: Any) -> tuple[float, Any]:
         gradient = None
-        if self.problem.claimed is True:
+        if self.has_gradient:
             answer, gradient = _pair(answer, f"claimed=True promises {self._promised}")
-        if self.problem.has_aux:
+        if self.has_aux:
             answer, _ = _pair(answer, f"has_aux=True promises {self._promised}")
         shape = getattr(answer, "shape", ())
         if shape and math.prod(shape) == 1 and hasattr(answer, "reshape"):
             answer = answer.reshape(())
             self._note(f"The cost returns an array of shape {tuple(shape)}; its one number was checked.")
         try:
-            value, self.dtype = self.problem.adapter.scalar(answer)
+            value, self.dtype = self.adapter.scalar(answer)
         except TypeError as error:
             raise Unsuitable(str(error)) from None
         return value, gradient
@@ -136,8 +136,8 @@ class OneNumber:
 
     @property
     def _promised(self) -> str:
-        value = "(J, anything)" if self.problem.has_aux else "J"
-        return f"({value}, gradient)" if self.problem.claimed is True else value
+        value = "(J, anything)" if self.has_aux else "J"
+        return f"({value}, gradient)" if self.has_gradient else value
 
     def _instead_of(self, answer: Any) -> str:
         """Say what a cost should return instead."""

@@ -240,3 +240,14 @@ def _listed(names: Sequence[str]) -> str:
         return "none"
     shown = ", ".join(names[:SHOWN])
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+def must_fit(blocks: Sequence[Block], claimed: Any) -> None:
+    """Refuse a claim of another structure or shape where every block is empty."""
+    names, leaves, _ = flatten(claimed, what="claimed gradient")
+    given = dict(zip(names, leaves, strict=True))
+    if not set(given) <= {block.name for block in blocks}:
+        raise structure_mismatch((), [block.name for block in blocks], claimed, names)
+    for block in blocks:
+        if block.name in given and tuple(np.shape(given[block.name])) != block.shape:
+            raise shape_mismatch(block, tuple(np.shape(given[block.name])))

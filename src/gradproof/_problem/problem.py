@@ -22,6 +22,7 @@ from gradproof._problem.blocks import (
     choose,
     describe_block,
     describe_constant,
+    must_fit,
     nothing_to_check,
     position,
     shape_mismatch,
@@ -86,28 +87,7 @@ class Problem:
         has_aux: bool = False,
         claimed_precision: str = "float64",
     ) -> None:
-        if claimed_precision not in UNIT_ROUNDOFF:
-            raise UsageError(
-                f"claimed_precision is {claimed_precision!r}", remedy=f"Choose one of {', '.join(UNIT_ROUNDOFF)}"
-            )
-        if not callable(cost):
-            raise UsageError(
-                f"cost is {kind_of(cost)}",
-                meaning="It cannot be called",
-                remedy="Give a function of the point that returns a real number",
-            )
-        if point is None:
-            raise UsageError(
-                "point is None",
-                meaning="A gradient is checked at a point, and none was given",
-                remedy="Give the parameters: a number, an array, or a dict, list, tuple or dataclass of them",
-            )
-        if claimed is None:
-            raise ShapeMismatch(
-                "claimed is None",
-                meaning="There is no gradient to check",
-                remedy="Give the gradient in the point's structure, a callable that returns it, or True where the cost returns (J, gradient)",
-            )
+        _must_be_given(cost, point, claimed, claimed_precision)
         self.cost = cost
         self.point = point
         self.claimed = claimed
@@ -130,7 +110,7 @@ class Problem:
         self.skipped = tuple(block.name for k, block in enumerate(self.all_blocks) if k not in set(chosen))
         if not self.blocks:
             if claimed is not True and not callable(claimed):
-                self._must_fit(claimed)
+                must_fit(self.all_blocks, claimed)
             raise nothing_to_check(self.all_blocks, only, exclude)
         self._known = tuple(_is_known(leaf, self.adapter) for leaf in leaves)
         self._leaves = tuple(self._copied(k, leaf) for k, leaf in enumerate(leaves))
@@ -149,6 +129,11 @@ class Problem:
             has_aux=self.has_aux,
             claimed_precision=self.claimed_precision,
         )
+
+    def parts(self) -> tuple[Any, ...]:
+        """Return what the same problem is made of elsewhere, but for values that are claimed: they are of no use there."""
+        claimed = True if self.claimed is True else 0.0
+        return self.cost, self.point_copy(), claimed, self._only, self._exclude, self.has_aux
 
     @cached_property
     def size(self) -> int:
@@ -289,19 +274,10 @@ class Problem:
         changed = [
             block.name
             for block, mine in zip(self.all_blocks, self._leaves, strict=True)
-            if block.name not in found or not self._equal(found[block.name], mine)
+            if block.name not in found or not _equal(found[block.name], mine, self.adapter)
         ]
         known = {block.name for block in self.all_blocks}
         return changed + [name for name in names if name not in known]
-
-    def _equal(self, leaf: Any, mine: Any) -> bool:
-        if type(leaf) is not type(mine) or getattr(leaf, "shape", ()) != getattr(mine, "shape", ()):
-            return False
-        try:
-            one, two = self.adapter.flat_view(leaf), self.adapter.flat_view(mine)
-        except (TypeError, ValueError):
-            return True  # held constant, of a type that has no values to compare
-        return np.array_equal(one, two) or np.array_equal(one, two, equal_nan=True)
 
     def claimed_values(self, claimed: Any) -> tuple[FloatArray, ...]:
         """Check a claimed gradient's structure against the point's; return the selected blocks, flat, in float64.
@@ -318,35 +294,7 @@ class Problem:
         wanted = [block.name for block in self.all_blocks]
         if any(block.name not in by_name for block in self.blocks) or any(name not in wanted for name in names):
             raise structure_mismatch(self.blocks, wanted, claimed, names)
-        return tuple(self._claimed_block(block, by_name[block.name]) for block in self.blocks)
-
-    def _must_fit(self, claimed: Any) -> None:
-        """Refuse a claim of another structure or shape where every block is empty."""
-        names, leaves, _ = flatten(claimed, what="claimed gradient")
-        given = dict(zip(names, leaves, strict=True))
-        if not set(given) <= {block.name for block in self.all_blocks}:
-            raise structure_mismatch(self.blocks, [block.name for block in self.all_blocks], claimed, names)
-        for block in self.all_blocks:
-            if block.name in given and tuple(np.shape(given[block.name])) != block.shape:
-                raise shape_mismatch(block, tuple(np.shape(given[block.name])))
-
-    def _claimed_block(self, block: Block, leaf: Any) -> FloatArray:
-        array, complex_ = _numbers(block.name, leaf)
-        if array is None:
-            raise NotDifferentiable(
-                f"the claimed gradient is {kind_of(leaf)}",
-                where=block.name,
-                meaning="The gradient of a real cost with respect to real parameters is real"
-                if complex_
-                else "A gradient consists of real numbers",
-                remedy="Give its real part, if the imaginary one is zero"
-                if complex_
-                else f"Give {f'an array of shape {block.shape}' if block.shape else 'a number'} in floating point",
-            )
-        shape = tuple(np.shape(leaf))
-        if shape != block.shape:
-            raise shape_mismatch(block, shape)
-        return array
+        return tuple(_claimed_block(block, by_name[block.name]) for block in self.blocks)
 
     # -- many points at once, which differ in one block --------------------------------------------------------------
 
@@ -392,6 +340,61 @@ class Problem:
         return self._treespec.unflatten(
             [next(given) if self._known[k] else self._copied(k, leaf) for k, leaf in enumerate(self._leaves)]
         )
+
+
+def _must_be_given(cost: Any, point: Any, claimed: Any, claimed_precision: str) -> None:
+    """Refuse what is no cost, no point or no claim."""
+    if claimed_precision not in UNIT_ROUNDOFF:
+        raise UsageError(
+            f"claimed_precision is {claimed_precision!r}", remedy=f"Choose one of {', '.join(UNIT_ROUNDOFF)}"
+        )
+    if not callable(cost):
+        raise UsageError(
+            f"cost is {kind_of(cost)}",
+            meaning="It cannot be called",
+            remedy="Give a function of the point that returns a real number",
+        )
+    if point is None:
+        raise UsageError(
+            "point is None",
+            meaning="A gradient is checked at a point, and none was given",
+            remedy="Give the parameters: a number, an array, or a dict, list, tuple or dataclass of them",
+        )
+    if claimed is None:
+        raise ShapeMismatch(
+            "claimed is None",
+            meaning="There is no gradient to check",
+            remedy="Give the gradient in the point's structure, a callable that returns it, or True where the cost returns (J, gradient)",
+        )
+
+
+def _claimed_block(block: Block, leaf: Any) -> FloatArray:
+    array, complex_ = _numbers(block.name, leaf)
+    if array is None:
+        raise NotDifferentiable(
+            f"the claimed gradient is {kind_of(leaf)}",
+            where=block.name,
+            meaning="The gradient of a real cost with respect to real parameters is real"
+            if complex_
+            else "A gradient consists of real numbers",
+            remedy="Give its real part, if the imaginary one is zero"
+            if complex_
+            else f"Give {f'an array of shape {block.shape}' if block.shape else 'a number'} in floating point",
+        )
+    shape = tuple(np.shape(leaf))
+    if shape != block.shape:
+        raise shape_mismatch(block, shape)
+    return array
+
+
+def _equal(leaf: Any, mine: Any, adapter: Adapter) -> bool:
+    if type(leaf) is not type(mine) or getattr(leaf, "shape", ()) != getattr(mine, "shape", ()):
+        return False
+    try:
+        one, two = adapter.flat_view(leaf), adapter.flat_view(mine)
+    except (TypeError, ValueError):
+        return True  # held constant, of a type that has no values to compare
+    return np.array_equal(one, two) or np.array_equal(one, two, equal_nan=True)
 
 
 def _is_known(leaf: Any, adapter: Adapter) -> bool:

@@ -6,7 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +17,12 @@ from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.errors import BudgetTooSmall, GradproofError, UsageError
 from gradproof._words.events import Evaluated, Observer, Planned, Settled
 from gradproof._words.results import Report, Verdict
-from gradproof._words.settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Settings, Strategy
+from gradproof._words.settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Execution, Map, Settings, Strategy
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from gradproof._evaluation.supply import Means
 
 POINTS_DRAWN = 3
 """Points drawn where ``points`` is a callable."""
@@ -41,6 +47,10 @@ def check_gradient(
     points: Iterable[Any] | Callable[[np.random.Generator], Any] | None = None,
     self_test: bool = False,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a claimed gradient against the cost that it belongs to.
 
@@ -84,6 +94,16 @@ def check_gradient(
         Mutate the claim in many ways and report which mistakes would have been caught here.
     observer
         Called with an event record at each step (see `gradproof.reports.Progress`).
+    engine
+        A `concurrent.futures.Executor` that evaluates: threads, processes, Dask's, loky's, MPI's. The report is that of
+        a check without one. It stays yours to end.
+    workers
+        Processes to start on this machine, −1 for one a core; or a map-like callable, as SciPy takes it.
+    timeout
+        Seconds after which a call of a worker is given up, and made once more, twice at most.
+    journal
+        A file in which every value is kept as it arrives: after a crash the same call goes on where it was, and gives
+        the report that it would have given.
 
     Returns
     -------
@@ -96,6 +116,10 @@ def check_gradient(
         For what cannot be checked as it stands, before any displacement.
     EvaluationError
         Where the cost cannot be evaluated at the point itself.
+    JournalError
+        Where the journal is another check's, or cannot be written.
+    WorkersLost
+        Where the engine breaks, and cannot be made anew.
 
     Examples
     --------
@@ -114,13 +138,7 @@ def check_gradient(
     notes: tuple[str, ...] = ()
     if isinstance(cost, Problem):
         problem = cost
-        beside = (point, claimed, only, exclude, retract, tangent)
-        if has_aux or any(given is not None for given in beside):
-            raise UsageError(
-                "a Problem and, beside it, a point, a claim or patterns",
-                meaning="A Problem holds all of them",
-                remedy="Give check_gradient(problem, tolerance=…, …) or the parts, not both",
-            )
+        _must_be_whole(has_aux or None, point, claimed, only, exclude, retract, tangent)
     else:
         if point is None and points is not None:
             point, points = _first_point(points, seed)
@@ -131,12 +149,27 @@ def check_gradient(
             if points is not None:
                 raise
             return _nothing(settings, nothing.meaning, observer)
-    if points is None:
-        report = _check_one(problem, settings, observer, self_test=self_test)
-    else:
-        others = _other_points(points, settings.seed)
-        report = _check_points(problem, others, settings, observer, self_test=self_test)
+    execution = Execution(engine=engine, workers=workers, timeout=_plain(timeout), journal=journal)
+    from gradproof._evaluation.supply import Means  # loaded when it is used: imports stay cheap
+
+    with Means(execution, time.perf_counter, observer) as means:
+        if seed is None:
+            settings = replace(settings, seed=means.seed(settings.seed))
+        if points is None:
+            report = _check_one(problem, settings, observer, means, self_test=self_test)
+        else:
+            others = _other_points(points, settings.seed)
+            report = _check_points(problem, others, settings, observer, means, self_test=self_test)
     return replace(report, notes=(*notes, *report.notes)) if notes else report
+
+
+def _must_be_whole(*beside: Any) -> None:
+    if any(given is not None for given in beside):
+        raise UsageError(
+            "a Problem and, beside it, a point, a claim or patterns",
+            meaning="A Problem holds all of them",
+            remedy="Give check_gradient(problem, tolerance=…, …) or the parts, not both",
+        )
 
 
 def _nothing(settings: Settings, why: str, observer: Observer | None) -> Report:
@@ -196,21 +229,33 @@ def assert_gradient(
     return asserted(inconclusive, check_gradient, cost, point, claimed, **options)
 
 
-def _check_one(problem: Problem, settings: Settings, observer: Observer | None, *, self_test: bool = False) -> Report:
+def _check_one(
+    problem: Problem,
+    settings: Settings,
+    observer: Observer | None,
+    means: Means,
+    place: int = 0,
+    *,
+    self_test: bool = False,
+) -> Report:
     """Check at one point, with a clock and an observer beside it.
 
     Numbers beyond the range of float64 become infinite, and what they bound undecided: that is no warning to the user.
     """
     with np.errstate(all="ignore"):
-        return _timed(problem, settings, observer, self_test=self_test)
+        report = _timed(problem, settings, observer, means, place, self_test=self_test)
+    means.conclude(report)
+    return report
 
 
-def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, self_test: bool) -> Report:
+def _timed(
+    problem: Problem, settings: Settings, observer: Observer | None, means: Means, place: int, *, self_test: bool
+) -> Report:
     from gradproof._examination.examination import Examination  # loaded when it is used: imports stay cheap
     from gradproof._examination.self_test import self_test_results
 
     started = time.perf_counter()
-    examination = Examination(problem, settings)
+    examination = Examination(problem, settings, means, place)
     engine = examination.engine
 
     def on_evaluated(count: int) -> None:
@@ -233,7 +278,13 @@ def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, s
 
 
 def _check_points(
-    problem: Problem, others: list[Any], settings: Settings, observer: Observer | None, *, self_test: bool
+    problem: Problem,
+    others: list[Any],
+    settings: Settings,
+    observer: Observer | None,
+    means: Means,
+    *,
+    self_test: bool,
 ) -> Report:
     """Check at several points; return the report of the first worst one."""
     if problem.claimed is not True and not callable(problem.claimed):
@@ -257,7 +308,7 @@ def _check_points(
         share = None if settings.budget is None else (settings.budget - evaluations) // (count - k)
         try:
             one = problem if k == 0 else problem.at(others[k - 1])
-            report = _check_one(one, replace(settings, budget=share), observer, self_test=self_test)
+            report = _check_one(one, replace(settings, budget=share), observer, means, k, self_test=self_test)
         except GradproofError as error:
             raise error.at(f"point {k + 1} of {count}") from error.__cause__
         evaluations += report.evaluations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final, Protocol
 
 import numpy as np
@@ -134,6 +135,13 @@ class GivenDirection:
 
     def __init__(self, components: tuple[FloatArray, ...]) -> None:
         self.components = components
+
+    def __repr__(self) -> str:
+        """Say which one it is: as any recipe's, the text tells directions apart."""
+        digest = blake2b(digest_size=16)
+        for component in self.components:
+            digest.update(np.ascontiguousarray(component).tobytes())
+        return f"GivenDirection({digest.hexdigest()})"
 
     def component(self, block: int, shape: tuple[int, ...]) -> FloatArray | None:
         """Return a copy of the component that was given; None where it is zero throughout."""

@@ -17,6 +17,8 @@
       EvaluationError                  the cost failed at one displacement, named
         NonFiniteCost
         CostRaised
+        WorkersLost                    the pool that evaluates broke, and cannot be made anew
+      JournalError                     a journal of another check, locked, full, damaged, or none at all
     WrongGradient (AssertionError)     raised by assert_* only; carries .report
     InconclusiveGradient (AssertionError)
     GradproofWarning (UserWarning)
@@ -156,6 +158,18 @@ class NonFiniteCost(EvaluationError):
 
 class CostRaised(EvaluationError):
     """The cost raised an exception at the point itself."""
+
+    __module__ = PACKAGE
+
+
+class WorkersLost(EvaluationError):
+    """The pool of workers broke, and cannot be made anew."""
+
+    __module__ = PACKAGE
+
+
+class JournalError(GradproofError):
+    """A journal that cannot be used: another check's, locked, full, damaged, or no journal at all."""
 
     __module__ = PACKAGE
 

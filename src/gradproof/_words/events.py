@@ -51,11 +51,31 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """A call of the function came to nothing, elsewhere: in a worker, or in an earlier run that a journal has.
+
+    Parameters
+    ----------
+    recipe, step
+        The displacement.
+    error
+        Why, in a sentence.
+    trace
+        The traceback there, as text; "" where the worker itself was lost.
+    """
+
+    recipe: str
+    step: float
+    error: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The check is over."""
 
     verdict: Verdict
 
 
-Event: TypeAlias = Planned | Evaluated | Settled
+Event: TypeAlias = Planned | Evaluated | Failed | Settled
 Observer: TypeAlias = Callable[[Event], None]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from gradproof._words.errors import BudgetTooSmall, UsageError
 
 Strategy = Literal["auto", "certificate", "coordinates"]
 Convention = Literal["torch", "jax"]
 """Of complex derivatives: g = ∂/∂Re + i ∂/∂Im, or its complex conjugate."""
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""A map-like callable: a function and what to apply it to → the results, in order."""
 STRATEGIES: Final[tuple[Strategy, ...]] = ("auto", "certificate", "coordinates")
 
 DEFAULT_CONFIDENCE: Final = 0.999999
@@ -101,6 +105,67 @@ class Settings:
     def stated_budget(self) -> int:
         """The budget as a report states it: 0 where there is none."""
         return 0 if self.allowance >= UNLIMITED else self.allowance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How the function is evaluated, validated once: nothing of it changes the report.
+
+    Parameters
+    ----------
+    engine
+        A `concurrent.futures.Executor` to evaluate with, which stays its owner's; None for none.
+    workers
+        How many local processes to start, −1 for one a core; or a map-like callable; None for none.
+    timeout
+        Seconds after which a call of a worker is given up; None for never.
+    journal
+        The file in which every value is kept; None for none.
+    """
+
+    engine: Any = None
+    workers: Any = None
+    timeout: float | None = None
+    journal: Any = None
+
+    def __post_init__(self) -> None:
+        if self.engine is not None and not callable(getattr(self.engine, "submit", None)):
+            raise UsageError(
+                f"engine is {type(self.engine).__name__}",
+                meaning="It has no submit",
+                remedy="Give a concurrent.futures.Executor, such as ThreadPoolExecutor(8) or a Dask client's get_executor(pure=False)",
+            )
+        number = isinstance(self.workers, int) and not isinstance(self.workers, bool)
+        if (
+            self.workers is not None
+            and not callable(self.workers)
+            and not (number and (self.workers > 0 or self.workers == -1))
+        ):
+            raise UsageError(
+                f"workers is {self.workers!r}",
+                remedy="Give a number of processes, -1 for one a core, or a map-like callable such as multiprocessing.Pool(8).map",
+            )
+        if self.engine is not None and self.workers is not None:
+            raise UsageError(
+                "engine and workers", meaning="Either evaluates all there is to evaluate", remedy="Give one of them"
+            )
+        if self.timeout is not None:
+            known = isinstance(self.timeout, (int, float)) and self.timeout > 0
+            if not known or isinstance(self.timeout, bool):
+                raise UsageError(f"timeout is {self.timeout!r}", remedy="Give a number of seconds, or None")
+            if self.engine is None and not number:
+                raise UsageError(
+                    f"timeout is {self.timeout!r}, and no workers have one",
+                    meaning="A call in this process, or in a map, cannot be given up",
+                    remedy="Give workers=1, or more, or an engine",
+                )
+        if not (self.journal is None or isinstance(self.journal, (str, os.PathLike))):
+            raise UsageError(f"journal is {self.journal!r}", remedy='Give the path of a file, such as "run.sqlite"')
+
+    @property
+    def elsewhere(self) -> bool:
+        """Workers evaluate."""
+        return self.engine is not None or self.workers is not None
 
 
 def round_up(tolerance: float) -> float:

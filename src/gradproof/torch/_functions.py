@@ -399,9 +399,7 @@ def _coordinates_report(evaluator: Evaluator, claim: Named, graph: Graph, option
     (output,) = graph.output_names
     point = point_of(graph, evaluator.precision)
     chosen = {name: options[name] for name in ("only", "exclude")}
-    problem = Problem(
-        lambda p: evaluator(p)[output], point, claim, **chosen, claimed_precision=evaluator.precision
-    )
+    problem = Problem(lambda p: evaluator(p)[output], point, claim, **chosen, claimed_precision=evaluator.precision)
     report = check_gradient(problem, **{name: value for name, value in options.items() if name not in chosen})
     return of_output(report, output)
 

@@ -168,9 +168,7 @@ class ModuleCost:
     ) -> None:
         self.parameters = list(parameters.checked.values())
         self.borrowed = borrowed
-        self.lend: Callable[[Sequence[Any]], AbstractContextManager[Any]] = partial(
-            borrowed.displaced, self.parameters
-        )
+        self.lend: Callable[[Sequence[Any]], AbstractContextManager[Any]] = partial(borrowed.displaced, self.parameters)
         self.cost = cost
         self.replayed = replayed
         self.with_gradients = False

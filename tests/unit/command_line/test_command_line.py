@@ -470,3 +470,50 @@ def test_the_demo_s_lines_fit_a_terminal():
     lines = []
     assert story.tell(lines.append)
     assert max(len(line) for paragraph in lines for line in paragraph.split("\n")) <= 80
+
+
+# --- journals ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_check_with_a_journal_is_listed_and_shown(run, write, tmp_path):
+    file, journal = write(RIGHT), str(tmp_path / "run.sqlite")
+    assert run("check", file, "--seed", "1", "--journal", journal)[0] == 0
+    code, listed, _ = run("runs", journal)
+    assert code == 0
+    assert "1  check_gradient, begun" in listed
+    assert "CORRECT" in listed
+    code, shown, _ = run("runs", journal, "1")
+    assert code == 0
+    assert "seed        1" in shown
+    assert "CORRECT: the gradient is correct" in shown
+
+
+def test_a_journal_that_cannot_be_read_or_has_no_such_run_is_a_wrong_use(run, write, tmp_path):
+    file, journal = write(RIGHT), str(tmp_path / "run.sqlite")
+    assert run("runs", journal)[0] == 2
+    run("check", file, "--seed", "1", "--journal", journal)
+    code, _, said = run("runs", journal, "2")
+    assert code == 2
+    assert "there is no run 2" in said
+    code, _, said = run("check", file, "--seed", "2", "--journal", journal)
+    assert code == 2
+    assert "it belongs to another check: seed 2, there 1" in said
+
+
+def test_a_run_that_is_not_over_says_so(run, tmp_path):
+    from gradproof._evaluation.journal import Journal
+
+    journal = Journal(str(tmp_path / "run.sqlite"))
+    assert run("runs", str(tmp_path / "run.sqlite"))[1].endswith("holds no run yet.\n")
+    journal.run("check_gradient", 1, {"point": "", "seed": 0})
+    assert "point 2" in run("runs", str(tmp_path / "run.sqlite"))[1]
+    assert "It is not over" in run("runs", str(tmp_path / "run.sqlite"), "1")[1]
+    journal.close()
+
+
+def test_workers_take_what_the_file_defines(run, write):
+    code, _, said = run("check", write(RIGHT), "--seed", "1", "--workers", "1", "--timeout", "60")
+    assert (code, said) == (0, "")
+    code, _, said = run("check", write(RIGHT), "--seed", "1", "--workers", "0")
+    assert code == 2
+    assert "workers is 0" in said

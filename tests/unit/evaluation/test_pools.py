@@ -1,0 +1,67 @@
+"""Pools: which one is started, which can be made anew, and how one is ended that does not answer."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+
+from gradproof import Problem
+from gradproof._evaluation.pools import Mapped, kill, like, packed, said, spread, started
+from gradproof._evaluation.site import Site, unpack
+from gradproof._problem.answers import OneNumber
+
+
+def test_minus_one_is_one_a_core_and_without_loky_the_standard_library_does(monkeypatch):
+    pool = started(-1)
+    assert pool._max_workers == os.cpu_count()
+    pool.shutdown()
+    monkeypatch.setitem(sys.modules, "loky", None)
+    pool = started(2)
+    assert type(pool) is ProcessPoolExecutor
+    assert like(pool)._max_workers == 2
+    pool.shutdown()
+
+
+def test_a_map_that_returns_too_few_is_noticed():
+    futures = Mapped(lambda function, items: []).submit_all(len, [("a",), ("b",)])
+    assert all(isinstance(future.exception(), ValueError) for future in futures)
+
+
+def test_a_map_calls_a_function_with_its_arguments():
+    assert spread((divmod, (7, 2))) == (3, 1)
+    assert Mapped(map).submit(divmod, 7, 2).result() == (3, 1)
+    assert Mapped(map).submit_all(divmod, []) == []
+
+
+def test_a_pool_of_threads_is_not_made_anew():
+    with ThreadPoolExecutor(1) as pool:
+        assert like(pool) is None
+
+
+def test_a_pool_that_does_not_answer_is_ended(monkeypatch):
+    for without_loky in (False, True):
+        if without_loky:
+            monkeypatch.setitem(sys.modules, "loky", None)
+        pool = started(1)
+        pool.submit(os.getpid).result()
+        (process,) = pool._processes.values()
+        pool.submit(time.sleep, 600)
+        kill(pool)
+        process.join(20)
+        assert not process.is_alive()
+
+
+def test_an_error_is_told_in_one_line():
+    assert said(OSError("one\ntwo")) == "OSError: one"
+    assert said(OSError()) == "OSError: no message"
+
+
+def test_a_problem_is_sent_without_its_claim():
+    problem = Problem(np.sum, np.ones(3), np.full(3, 7.0))
+    site = unpack("key", packed(Site(problem, OneNumber(problem))))
+    assert site.problem.claimed == 0.0
+    assert site.ask((), 0.0, None).values == [3.0]
