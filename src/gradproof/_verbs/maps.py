@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.events import Observer
 from gradproof._words.results import Report
-from gradproof._words.settings import DEFAULT_CONFIDENCE, Convention, Strategy
+from gradproof._words.settings import DEFAULT_CONFIDENCE, Convention, Execution, Map, Strategy
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 def check_vjp(
@@ -25,6 +31,10 @@ def check_vjp(
     exclude: str | Sequence[str] | None = None,
     convention: Convention = "torch",
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a vector-Jacobian product: a hand-written backward pass.
 
@@ -57,6 +67,8 @@ def check_vjp(
         g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -88,7 +100,8 @@ def check_vjp(
         "convention": convention,
         "observer": observer,
     }
-    return _run("check_vjp", function, vjp, point, options)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_vjp", function, vjp, point, options, execution)
 
 
 def assert_vjp(
@@ -136,6 +149,10 @@ def check_jvp(
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a Jacobian-vector product: a hand-written tangent.
 
@@ -165,6 +182,8 @@ def check_jvp(
         Patterns of the names of the point's blocks to check, or to hold constant.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -195,7 +214,8 @@ def check_jvp(
         "exclude": exclude,
         "observer": observer,
     }
-    return _run("check_jvp", function, jvp, point, options)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_jvp", function, jvp, point, options, execution)
 
 
 def assert_jvp(
@@ -244,6 +264,10 @@ def check_jacobian(
     exclude: str | Sequence[str] | None = None,
     convention: Convention = "torch",
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a whole Jacobian.
 
@@ -277,6 +301,8 @@ def check_jacobian(
         g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -308,7 +334,8 @@ def check_jacobian(
         "convention": convention,
         "observer": observer,
     }
-    return _run("check_jacobian", function, jacobian, point, options)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_jacobian", function, jacobian, point, options, execution)
 
 
 def assert_jacobian(
@@ -351,6 +378,10 @@ def check_hvp(
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a Hessian-vector product against the gradient, and its symmetry.
 
@@ -380,6 +411,8 @@ def check_hvp(
         Patterns of the names of the point's blocks to check, or to hold constant.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -410,7 +443,8 @@ def check_hvp(
         "exclude": exclude,
         "observer": observer,
     }
-    return _run("check_hvp", gradient, hvp, point, options, symmetric=True)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_hvp", gradient, hvp, point, options, execution, symmetric=True)
 
 
 def assert_hvp(
@@ -458,6 +492,10 @@ def check_hessian(
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a Hessian against the gradient, and its symmetry.
 
@@ -487,6 +525,8 @@ def check_hessian(
         Patterns of the names of the point's blocks to check, or to hold constant.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -517,7 +557,8 @@ def check_hessian(
         "exclude": exclude,
         "observer": observer,
     }
-    return _run("check_hessian", gradient, hessian, point, options, symmetric=True)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_hessian", gradient, hessian, point, options, execution, symmetric=True)
 
 
 def assert_hessian(
@@ -548,8 +589,22 @@ def assert_hessian(
 
 
 def _run(
-    verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False
+    verb: str,
+    function: Any,
+    claimed: Any,
+    point: Any,
+    options: dict[str, Any],
+    execution: Execution,
+    *,
+    symmetric: bool = False,
 ) -> Report:
-    from gradproof._examination.check_maps import MapCheck, make_task  # loaded when it is used: imports stay cheap
+    from gradproof._evaluation.supply import Means  # loaded when it is used: imports stay cheap
+    from gradproof._examination.check_maps import MapCheck, make_task
 
-    return MapCheck(make_task(verb, function, claimed, point, options, symmetric=symmetric)).run()
+    task = make_task(verb, function, claimed, point, options, symmetric=symmetric)
+    with Means(execution, time.perf_counter, task.observer) as means:
+        if options["seed"] is None:
+            task = replace(task, settings=replace(task.settings, seed=means.seed(task.settings.seed)))
+        report = MapCheck(task, means).run()
+        means.conclude(report)
+    return report
