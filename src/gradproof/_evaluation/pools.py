@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
 from gradproof._evaluation.site import Site
 from gradproof._words.errors import UsageError
+from gradproof._words.settings import Map
 
 
 def said(error: BaseException) -> str:
@@ -18,7 +19,7 @@ def said(error: BaseException) -> str:
 
 
 class Mapped(Executor):
-    """A map-like callable, as SciPy takes it for `workers`: all calls of one request are one map.
+    """A map-like callable, as SciPy takes it for `workers`: what is submitted waits, and is then done in one map.
 
     Parameters
     ----------
@@ -26,27 +27,28 @@ class Mapped(Executor):
         Called with a function and an iterable; returns an iterable of results in order.
     """
 
-    def __init__(self, mapping: Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]) -> None:
+    def __init__(self, mapping: Map) -> None:
         self.mapping = mapping
+        self.waiting: list[tuple[Future[Any], tuple[Callable[..., Any], tuple[Any, ...]]]] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Call a function with some arguments, by the map."""
+        """Let a call wait for the next `flush`."""
         del kwargs
-        (future,) = self.submit_all(fn, [args])
+        future: Future[Any] = Future()
+        self.waiting.append((future, (fn, args)))
         return future
 
-    def submit_all(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Future[Any]]:
-        """Call a function with each of some arguments; all are done when this returns."""
-        futures: list[Future[Any]] = [Future() for _ in calls]
+    def flush(self) -> None:
+        """Make the calls that wait."""
+        waiting, self.waiting = [(f, call) for f, call in self.waiting if not f.cancelled()], []
         try:
-            results = list(self.mapping(spread, [(function, call) for call in calls])) if calls else []
-            for future, result in zip(futures, results, strict=True):
+            results = list(self.mapping(spread, [call for _, call in waiting])) if waiting else []
+            for (future, _), result in zip(waiting, results, strict=True):
                 future.set_result(result)
         except Exception as error:
-            for future in futures:
+            for future, _ in waiting:
                 if not future.done():
                     future.set_exception(error)
-        return futures
 
 
 def spread(call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:

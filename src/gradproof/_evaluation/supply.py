@@ -69,7 +69,7 @@ class Supply(Site):
     def base(self, values: FloatArray) -> FloatArray:
         """Take in F(θ) as it was just evaluated; return that of the journal."""
         assert self.clock is not None  # noqa: S101  # a supply has one
-        if self.workers is not None:
+        if self.workers is not None and self.answers.learns:
             self.workers.refresh()
         return values if self.run is None else self.run.base(values, self.clock() - self.started)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import numpy as np
@@ -87,6 +88,7 @@ class Workers:
             self.executor = started(execution.workers)
         self.count = int(getattr(self.executor, "_max_workers", 0) or 0)
         self.flights: dict[bytes, Flight] = {}
+        self.landed: SimpleQueue[tuple[bytes, Future[Outcome | None]]] = SimpleQueue()
         self.arrived: dict[bytes, Outcome] = {}
         self.site: Site | None = None
         self.key, self.shipment = "", b""
@@ -136,6 +138,8 @@ class Workers:
         """Ask workers, as many as are ours, whether they can take the problem."""
         try:
             asked = [self.executor.submit(knows, self.key, shipment) for _ in range(self.count if self.own else 1)]
+            if isinstance(self.executor, Mapped):
+                self.executor.flush()
             return [future.result() for future in asked]
         except BrokenExecutor as error:
             raise WorkersLost(
@@ -172,12 +176,11 @@ class Workers:
         """How many workers have nothing to do; any number, where it is not known how many there are."""
         return self.count - len(self.flights) if self.count else math.inf
 
-    def send(self, tasks: Sequence[Task]) -> None:
+    def send(self, tasks: Iterable[Task]) -> None:
         """Send calls that are not on their way yet."""
-        now = self.clock()
-        new = [task for task in tasks if task[0] not in self]
-        for (key, direction, step), future in zip(new, self._submitted(new), strict=True):
-            self.flights[key] = Flight(direction, step, future, now)
+        for key, direction, step in tasks:
+            if key not in self:
+                self._launch(key, Flight(direction, step))
 
     def take(self, key: bytes) -> Outcome:
         """Wait for a call's outcome, and take it; whatever else arrives meanwhile is kept."""
@@ -185,24 +188,19 @@ class Workers:
             self._wait()
         return self.arrived.pop(key)
 
-    def _submitted(self, tasks: Iterable[Task], shipment: bytes | None = None) -> list[Future[Outcome | None]]:
-        calls = [(self.key, shipment, direction, step) for _, direction, step in tasks]
-        if isinstance(self.executor, Mapped):
-            return self.executor.submit_all(call_there, calls)
-        futures = []
-        for call in calls:
-            try:
-                futures.append(self.executor.submit(call_there, *call))
-            except BrokenExecutor as error:  # it will be seen with the others
-                future: Future[Outcome | None] = Future()
-                future.set_exception(error)
-                futures.append(future)
-        return futures
+    def _launch(self, key: bytes, flight: Flight, shipment: bytes | None = None) -> None:
+        """Send a call; when it has landed, it says so in the queue."""
+        try:
+            future = self.executor.submit(call_there, self.key, shipment, flight.direction, flight.step)
+        except BrokenExecutor as error:  # it will be seen with the others
+            future = Future()
+            future.set_exception(error)
+        flight.sent(future, self.clock())
+        self.flights[key] = flight
+        future.add_done_callback(lambda landed: self.landed.put((key, landed)))
 
     def _again(self, key: bytes, shipment: bytes | None = None) -> None:
-        flight = self.flights[key]
-        (future,) = self._submitted([(key, flight.direction, flight.step)], shipment)
-        flight.sent(future, self.clock())
+        self._launch(key, self.flights[key], shipment)
 
     def _arrive(self, key: bytes, outcome: Outcome) -> None:
         flight = self.flights.pop(key)
@@ -211,21 +209,26 @@ class Workers:
 
     def _wait(self) -> None:
         """Wait until something has arrived, or hangs."""
-        futures = [flight.future for flight in self.flights.values()]
-        done, _ = wait(futures, timeout=self._patience(), return_when=FIRST_COMPLETED)
-        if not done:
+        if isinstance(self.executor, Mapped):
+            self.executor.flush()
+        try:
+            landed = [self.landed.get(timeout=self._patience())]
+        except Empty:
             self._give_up()
             return
+        while not self.landed.empty():
+            landed.append(self.landed.get())
         self.last = self.clock()
         broken: BaseException | None = None
-        for key, flight in list(self.flights.items()):
-            if not flight.future.done():
-                continue
-            error = None if flight.future.cancelled() else flight.future.exception()
+        for key, future in landed:
+            flight = self.flights.get(key)
+            if flight is None or flight.future is not future:
+                continue  # it was given up, or sent again
+            error = future.exception() if not future.cancelled() else CancelledError("it was cancelled")
             if isinstance(error, BrokenExecutor):
                 broken = error
-            elif error is not None or flight.future.cancelled():
-                self._lose(key, said(error) if error else "it was cancelled")
+            elif error is not None:
+                self._lose(key, said(error))
             else:
                 self._land(key, flight)
         if broken is not None:
@@ -250,8 +253,10 @@ class Workers:
         if lost > RETRIES:
             times = f"its worker was lost {lost} times"
             self._arrive(key, Outcome(None, f"{times}, at last by {why}", lost=True))
-        else:
-            self._again(key)
+            return
+        self._again(key)
+        if lost == RETRIES and isinstance(self.executor, Mapped):
+            self.executor.flush()  # by itself: one call that a map cannot make fails all of its calls
 
     def _mend(self, why: str) -> None:
         """The pool broke, and lost every call: send them again to a fresh one; who is lost twice is sent alone."""

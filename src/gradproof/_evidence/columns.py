@@ -7,9 +7,11 @@ costs, 2N.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, Protocol
 
 import numpy as np
@@ -352,13 +354,16 @@ class Exhaustive:
     def lines_ahead(
         self, b: int, chosen: NDArray[np.intp], step: float, multiples: Sequence[float]
     ) -> Iterator[tuple[int, Phi]]:
-        """Yield coordinates and their lines; where workers wait, some are asked for ahead."""
-        for start in range(0, chosen.size, self.ahead):
-            lines = [(j, self.line(b, j)) for j in chosen[start : start + self.ahead].tolist()]
-            for j, line in lines if self.ahead > 1 else ():
-                own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
-                line.ahead([m * own for m in multiples], sure=not self.blocks[b].side[j])
-            yield from lines
+        """Yield coordinates and their lines; where workers wait, those that come are asked for ahead."""
+        coming, ready = iter(chosen.tolist()), deque[tuple[int, Phi]]()
+        for _ in range(chosen.size):
+            for j in islice(coming, self.ahead - len(ready)):
+                line = self.line(b, j)
+                if self.ahead > 1:
+                    own = shorten_mantissa(max(step, REPRESENTED * line.shortest))
+                    line.ahead([m * own for m in multiples], sure=not self.blocks[b].side[j])
+                ready.append((j, line))
+            yield ready.popleft()
 
     def values_at(self, b: int, j: int, line: Phi, step: float, multiples: Sequence[float]) -> tuple[FloatArray, float]:
         """Evaluate a coordinate at multiples of a step; at as many on one side where the cost fails on the other.

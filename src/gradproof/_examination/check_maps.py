@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradproof._evaluation.engine import BudgetSpent, Engine
+from gradproof._evaluation.supply import Means
 from gradproof._evidence.zero import ROUNDED
 from gradproof._examination.certification import ALONE, JOINTLY, certify_groups, certify_zeros
 from gradproof._examination.conclusion import assemble, nothing_report
@@ -138,8 +139,9 @@ OPTIONS: dict[str, Any] = {
 class MapCheck:
     """One check: from the task to the report."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, means: Means | None = None) -> None:
         self.task = task
+        self.means = means
         self.started = time.perf_counter()
         self.nothing = ""
         """Why there is nothing to check: arrays of size 0 only."""
@@ -152,19 +154,22 @@ class MapCheck:
         """Take in the task and evaluate the point: everything that can be wrong with the input is found here."""
         task = self.task
         real, self.restore, self.complex_names = real_pairs(task.point)
-        restore = self.restore
+        function, restore = task.function, self.restore  # nothing more of the task travels to workers
         problem = task.problem(
-            lambda p: task.function(restore(p)),
+            lambda p: function(restore(p)),
             real,
             claimed=True,
             only=task.only,
             exclude=task.exclude,
             claimed_precision=task.claimed_precision,
         )
-        lone = "point" if task.symmetric else LONE_OUTPUT
+        answers, source = NamedOutputs("point" if task.symmetric else LONE_OUTPUT), None
+        if self.means is not None:
+            given = {"verb": task.verb, "place": 0, "function": function, "claim": task.claimed}
+            source = self.means.source(problem, answers, task.settings, **given)
         self.phase: Phase = "lines"
         self.engine = Engine(
-            problem, NamedOutputs(lone), budget=task.settings.allowance, on_evaluated=self.on_evaluated
+            problem, answers, budget=task.settings.allowance, on_evaluated=self.on_evaluated, source=source
         )
         self.engine.evaluate_point()
         self.structure = Structure(task.point, [block.name for block in problem.blocks])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from gradproof._evidence.evidence import Finding, Pair
 from gradproof._evidence.looks import two_witnesses
 from gradproof._examination.map_faults import FaultFinder
 from gradproof._examination.maps import MapStudy
+from gradproof._numerics.lines import FOUR_STEPS
 from gradproof._numerics.noise import STANDS_OUT
 from gradproof._numerics.readings import ALMOST, Calibration, LineReading, single_noise
 from gradproof._numerics.statistics import within
@@ -93,9 +95,22 @@ class Columns:
                 continue
             self.measure(p, 0, float(own[0]))  # from it the others' noise is known
             fits = self.sweep_together(p, np.arange(1, own.size), own[1:])
-            for j in (1 + np.flatnonzero(~fits)).tolist():
-                self.measure(p, j, float(own[j]))
+            rest, width = (1 + np.flatnonzero(~fits)).tolist(), self.study.engine.source.width
+            for start in range(0, len(rest), width):
+                part = [(j, float(own[j])) for j in rest[start : start + width]]
+                self.look_ahead(p, part)
+                for j, scale in part:
+                    self.measure(p, j, scale)
         self.study.follow_precision()
+
+    def look_ahead(self, p: int, columns: Sequence[tuple[int, float]]) -> None:
+        """Say which values are going to be asked for, where several columns can be measured at once."""
+        if self.calibration is None or len(columns) == 1:
+            return
+        for j, scale in columns:
+            line = Line(self.study.engine, Coordinate(p, j, scale), self.claim)
+            step = max(self.calibration.step, REPRESENTED * line.shortest)
+            line.ahead([m * step for m in FOUR_STEPS], sure=True)
 
     def measure(self, p: int, j: int, scale: float) -> None:
         """Measure a column of a block by a line of its own."""

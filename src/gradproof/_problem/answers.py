@@ -29,6 +29,8 @@ class Answers(Protocol):
     blocks: tuple[OutputBlock, ...]
     notes: list[str]
     """What was not as usual in the answers."""
+    learns: bool
+    """No answer can be read before the first one."""
 
     def learn(self, answer: Any) -> tuple[FloatArray, Any]:
         """Return the first answer as a vector, shape (M,), and the gradient that came with it, else None."""
@@ -58,7 +60,7 @@ class OneNumber:
         Knows what the cost promises.
     """
 
-    noun, where, all_of_it = "cost", "cost(point)", "the cost is"
+    noun, where, all_of_it, learns = "cost", "cost(point)", "the cost is", False
 
     def __init__(self, problem: Problem) -> None:
         # Not the problem itself: these cross to workers, and what is claimed need not.
@@ -162,7 +164,7 @@ class NamedOutputs:
         Name of a lone output.
     """
 
-    noun, where, all_of_it = "function", "function(point)", "all outputs are"
+    noun, where, all_of_it, learns = "function", "function(point)", "all outputs are", True
 
     def __init__(self, lone: str) -> None:
         self.lone = lone

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from gradproof._verbs.assertions import Inconclusive, asserted
 from gradproof._words.events import Observer
 from gradproof._words.results import Report
-from gradproof._words.settings import DEFAULT_CONFIDENCE, Convention, Strategy
+from gradproof._words.settings import DEFAULT_CONFIDENCE, Convention, Execution, Map, Strategy
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 if TYPE_CHECKING:
     from gradproof._examination.check_maps import Task
@@ -34,6 +39,10 @@ def check_vjp(
     difference: Callable[[Any, Any], Any] | None = None,
     convention: Convention = "torch",
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a vector-Jacobian product: a hand-written backward pass.
 
@@ -76,6 +85,8 @@ def check_vjp(
         g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -111,7 +122,8 @@ def check_vjp(
         "convention": convention,
         "observer": observer,
     }
-    return _run("check_vjp", function, vjp, point, options)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_vjp", function, vjp, point, options, execution)
 
 
 def assert_vjp(
@@ -163,6 +175,10 @@ def check_jvp(
     tangent: Any = None,
     difference: Callable[[Any, Any], Any] | None = None,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a Jacobian-vector product: a hand-written tangent.
 
@@ -202,6 +218,8 @@ def check_jvp(
         on a circle or a manifold: what is claimed is then the derivative of that displacement.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -236,7 +254,8 @@ def check_jvp(
         "difference": difference,
         "observer": observer,
     }
-    return _run("check_jvp", function, jvp, point, options)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_jvp", function, jvp, point, options, execution)
 
 
 def assert_jvp(
@@ -289,6 +308,10 @@ def check_jacobian(
     difference: Callable[[Any, Any], Any] | None = None,
     convention: Convention = "torch",
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a whole Jacobian.
 
@@ -332,6 +355,8 @@ def check_jacobian(
         g = ∂/∂Re − i ∂/∂Im, with ⟨u, y⟩ = Re Σ u·y.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -367,7 +392,8 @@ def check_jacobian(
         "convention": convention,
         "observer": observer,
     }
-    return _run("check_jacobian", function, jacobian, point, options)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_jacobian", function, jacobian, point, options, execution)
 
 
 def assert_jacobian(
@@ -413,6 +439,10 @@ def check_hvp(
     retract: Callable[[Any, Any], Any] | None = None,
     tangent: Any = None,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a Hessian-vector product against the gradient, and its symmetry.
 
@@ -449,6 +479,8 @@ def check_hvp(
         δ's shape, or an example of it; it is needed where there is a retract.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -482,7 +514,8 @@ def check_hvp(
         "tangent": tangent,
         "observer": observer,
     }
-    return _run("check_hvp", gradient, hvp, point, options, symmetric=True)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_hvp", gradient, hvp, point, options, execution, symmetric=True)
 
 
 def assert_hvp(
@@ -533,6 +566,10 @@ def check_hessian(
     retract: Callable[[Any, Any], Any] | None = None,
     tangent: Any = None,
     observer: Observer | None = None,
+    engine: Executor | None = None,
+    workers: int | Map | None = None,
+    timeout: float | None = None,
+    journal: str | PathLike[str] | None = None,
 ) -> Report:
     """Check a Hessian against the gradient, and its symmetry.
 
@@ -569,6 +606,8 @@ def check_hessian(
         δ's shape, or an example of it; None to take it from the claimed matrix.
     observer
         Called with an event record at each evaluation.
+    engine, workers, timeout, journal
+        What evaluates the function, how long a call may take, and where its values are kept: as for `check_gradient`.
 
     Returns
     -------
@@ -602,7 +641,8 @@ def check_hessian(
         "tangent": tangent,
         "observer": observer,
     }
-    return _run("check_hessian", gradient, hessian, point, options, symmetric=True)
+    execution = Execution(engine=engine, workers=workers, timeout=timeout, journal=journal)
+    return _run("check_hessian", gradient, hessian, point, options, execution, symmetric=True)
 
 
 def assert_hessian(
@@ -633,25 +673,37 @@ def assert_hessian(
 
 
 def _run(
-    verb: str, function: Any, claimed: Any, point: Any, options: dict[str, Any], *, symmetric: bool = False
+    verb: str,
+    function: Any,
+    claimed: Any,
+    point: Any,
+    options: dict[str, Any],
+    execution: Execution,
+    *,
+    symmetric: bool = False,
 ) -> Report:
-    from gradproof._examination.check_maps import MapCheck, make_task  # loaded when it is used: imports stay cheap
+    from gradproof._evaluation.supply import Means  # loaded when it is used: imports stay cheap
+    from gradproof._examination.check_maps import MapCheck, make_task
 
     manifold = {name: options.pop(name, None) for name in ("retract", "tangent", "difference")}
     task = make_task(verb, function, claimed, point, options, symmetric=symmetric)
-    if all(value is None for value in manifold.values()):
-        return MapCheck(task).run()
     task, notes = _on_a_manifold(task, **manifold)
-    report = MapCheck(task).run()
-    return replace(report, notes=(*notes, *report.notes))
+    with Means(execution, time.perf_counter, task.observer) as means:
+        if options["seed"] is None:
+            task = replace(task, settings=replace(task.settings, seed=means.seed(task.settings.seed)))
+        report = MapCheck(task, means).run()
+        means.conclude(report)
+    return replace(report, notes=(*notes, *report.notes)) if notes else report
 
 
 def _on_a_manifold(task: Task, retract: Any, tangent: Any, difference: Any) -> tuple[Task, list[str]]:
     """Return the task in the tangent space of its point, and what the report is to say of it."""
+    notes: list[str] = []
+    if retract is None and tangent is None and difference is None:
+        return task, notes
     from gradproof._problem.differences import Compared
     from gradproof._problem.tangents import FRAME, Displacements, TangentSpace, must_have_retraction
 
-    notes = []
     if difference is not None:
         task = replace(task, function=Compared(task.function, difference))
         notes.append("The function's answers are seen as difference(answer, first answer).")

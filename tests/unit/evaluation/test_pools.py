@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing.connection import wait
 
 import numpy as np
 
@@ -26,15 +27,35 @@ def test_minus_one_is_one_a_core_and_without_loky_the_standard_library_does(monk
     pool.shutdown()
 
 
+def mapped(mapping, *calls):
+    pool = Mapped(mapping)
+    futures = [pool.submit(*call) for call in calls]
+    pool.flush()
+    return futures
+
+
 def test_a_map_that_returns_too_few_is_noticed():
-    futures = Mapped(lambda function, items: []).submit_all(len, [("a",), ("b",)])
+    futures = mapped(lambda function, items: [], (len, "a"), (len, "b"))
     assert all(isinstance(future.exception(), ValueError) for future in futures)
 
 
-def test_a_map_calls_a_function_with_its_arguments():
+def test_a_map_calls_functions_with_their_arguments_all_at_once():
+    sizes = []
+
+    def mapping(function, items):
+        sizes.append(len(items))
+        return map(function, items)
+
+    assert [future.result() for future in mapped(mapping, (divmod, 7, 2), (max, 1, 2))] == [(3, 1), 2]
+    assert sizes == [2]
     assert spread((divmod, (7, 2))) == (3, 1)
-    assert Mapped(map).submit(divmod, 7, 2).result() == (3, 1)
-    assert Mapped(map).submit_all(divmod, []) == []
+
+
+def test_a_map_makes_no_call_that_was_cancelled():
+    pool = Mapped(map)
+    pool.submit(len, "a").cancel()
+    pool.flush()
+    assert pool.waiting == []
 
 
 def test_a_pool_of_threads_is_not_made_anew():
@@ -51,8 +72,7 @@ def test_a_pool_that_does_not_answer_is_ended(monkeypatch):
         (process,) = pool._processes.values()
         pool.submit(time.sleep, 600)
         kill(pool)
-        process.join(20)
-        assert not process.is_alive()
+        assert wait([process.sentinel], timeout=20)  # it has ended
 
 
 def test_an_error_is_told_in_one_line():

@@ -333,6 +333,26 @@ def test_an_error_of_the_map_itself_is_a_lost_worker():
     assert len(calls) > 3
 
 
+def test_one_call_that_a_map_cannot_make_fails_alone():
+    bad = []
+
+    def mapping(function, items):
+        for item in items:
+            step = item[1][-1]
+            if not bad and isinstance(step, float) and step != 0:
+                bad.append(step)
+            if bad and step == bad[0]:
+                raise OSError("this one breaks the node")
+        return [function(item) for item in items]
+
+    seen = []
+    report = check(make_cost(), workers=mapping, strategy="coordinates", observer=seen.append)
+    assert report.verdict is Verdict.CORRECT
+    (failed,) = [event for event in seen if isinstance(event, Failed)]
+    assert failed.step == bad[0]
+    assert "this one breaks the node" in failed.error
+
+
 # --- what cannot be sent ----------------------------------------------------------------------------------------------
 
 
