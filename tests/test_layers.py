@@ -22,7 +22,7 @@ import pytest
 PACKAGE = "gradproof"
 SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 UNIT_TESTS = Path(__file__).parent / "unit"
-MOST_ENTRIES = 20
+MOST_ENTRIES = 22
 """Files and rooms on the top floor of the package."""
 
 BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares them
@@ -34,7 +34,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_evidence _diagnosis",
     "_examination",
     "_verbs",
-    "torch jax course monitor testing __init__",
+    "torch jax course monitor statsmodels testing __init__",
     "compat",
     "_command_line",
 ]
