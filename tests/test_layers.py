@@ -34,7 +34,7 @@ BOTTOM_UP = [  # the same table stands in ARCHITECTURE.md, and a test compares t
     "_evidence _diagnosis",
     "_examination",
     "_verbs",
-    "torch jax course monitor statsmodels testing __init__",
+    "torch jax course monitor ase statsmodels testing __init__",
     "compat",
     "_command_line",
 ]
