@@ -189,13 +189,13 @@ class _Own:
                 remedy="Give ase.Atoms, and set atoms.calc",
             )
         self.notes: list[str] = []
-        self.atoms = atoms.copy()
-        self.atoms.set_constraint()
+        calculator = atoms.calc
         try:
-            self.atoms.calc = copy.deepcopy(atoms.calc)
+            calculator = copy.deepcopy(calculator)
         except Exception:  # of a program that runs elsewhere, say
-            self.atoms.calc = atoms.calc
             self.notes.append("The calculator could not be copied, and was used itself.")
+        self.atoms = type(atoms)(atoms, calculator=calculator)
+        self.atoms.set_constraint()
         self.consistent = "free_energy" in getattr(atoms.calc, "implemented_properties", ())
 
     def energy(self) -> float:

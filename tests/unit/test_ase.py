@@ -157,7 +157,7 @@ def test_displaced_atoms_that_cannot_be_calculated_are_told():
     assert report.verdict is gp.Verdict.CORRECT  # by the side on which it converges
     assert "measured on one side" in " ".join(report.notes)
     report = check_forces(cluster(fails=limit), seed=1, strategy="certificate")
-    assert report.verdict is gp.Verdict.INCONCLUSIVE
+    assert report.verdict is gp.Verdict.CORRECT  # by shorter displacements
     assert "SCF did not converge" in " ".join(report.notes)
 
 
