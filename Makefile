@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.gradproof-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench clean
+.PHONY: help demo test check docs bench findings clean
 
 help:
 	@echo "make demo    the course's story, told by gradproof"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   ruff, mypy and the layer tests"
 	@echo "make docs    run every Python block of README.md and docs/"
 	@echo "make bench   the measured tables (long)"
+	@echo "make findings  run what was found in other libraries (downloads)"
 	@echo "make clean   remove the environment and every cache"
 
 $(READY): pyproject.toml
@@ -47,6 +48,12 @@ bench: $(READY)
 	  echo "== $$script"; $(BIN)/python $$script || failed="$$failed $$script"; \
 	done; \
 	test -z "$$failed" || { echo "failed, or missed what they aim at:$$failed" >&2; exit 1; }
+
+findings:
+	@failed=; for script in findings/*.sh; do \
+	  echo "== $$script"; PYTHON=$(PYTHON) sh $$script || failed="$$failed $$script"; \
+	done; \
+	test -z "$$failed" || { echo "no longer as they were found:$$failed" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -1,7 +1,7 @@
 """gradproof: proves a gradient right, or wrong; what, where, by how much and why.
 
-The surfaces `gradproof.torch`, `gradproof.jax`, `gradproof.course`, `gradproof.monitor`, `gradproof.testing` and
-`gradproof.compat` are modules of their own, loaded by the first use of their name.
+The surfaces `gradproof.torch`, `gradproof.jax`, `gradproof.course`, `gradproof.monitor`, `gradproof.testing`,
+`gradproof.ase`, `gradproof.statsmodels` and `gradproof.compat` are modules of their own, loaded by the first use of their name.
 """
 
 from importlib import import_module as _import_module
@@ -60,7 +60,7 @@ from gradproof._words.results import Report as Report
 from gradproof._words.results import SelfTestResult as SelfTestResult
 from gradproof._words.results import Verdict as Verdict
 
-_SURFACES = ("compat", "course", "jax", "monitor", "reports", "testing", "torch")
+_SURFACES = ("ase", "compat", "course", "jax", "monitor", "reports", "statsmodels", "testing", "torch")
 
 
 def __getattr__(name: str) -> _ModuleType:

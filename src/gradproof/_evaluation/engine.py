@@ -118,7 +118,7 @@ class Engine:
             )
         bad = np.flatnonzero(~np.isfinite(self.base))
         if bad.size:
-            raise NonFiniteCost(
+            raise self.problem.refusal or NonFiniteCost(
                 f"{self.answers.name_of(int(bad[0]))} is {self.base[bad[0]]}",
                 where=where,
                 meaning=f"The {noun} has no derivative where it is not finite",

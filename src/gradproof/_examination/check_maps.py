@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,12 @@ from gradproof._problem.answers import NamedOutputs
 from gradproof._problem.blocks import NothingThere
 from gradproof._problem.called import Called
 from gradproof._problem.claims import EXPLICIT_SIZE, FEW, JvpClaim, MatrixClaim, VjpClaim, lowest_precision, written_out
+from gradproof._problem.held import HeldEntries, HoldingProblem
 from gradproof._problem.jacobians import is_operator, read_jacobian, wrong_shape
 from gradproof._problem.outputs import LONE_OUTPUT, real_pairs
 from gradproof._problem.problem import Problem
 from gradproof._problem.structure import Structure
-from gradproof._words.errors import UsageError
+from gradproof._words.errors import NonFinitePoint, UsageError
 from gradproof._words.events import Evaluated, Observer, Phase, Settled
 from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.results import Cause, CoordinateResult, Diagnosis, Reason, Report, Verdict
@@ -122,6 +124,35 @@ def make_task(
     )
 
 
+def holding(task: Task, refusal: NonFinitePoint) -> tuple[Task, str]:
+    """Return the task with the entries of the point held that are not finite, and the note for its report.
+
+    Raises
+    ------
+    NonFinitePoint
+        Where the claim is a matrix: its columns of these entries would be its own to leave out.
+    """
+    if task.verb not in {"check_vjp", "check_jvp", "check_hvp"} or task.problem is not Problem:
+        raise refusal
+    held = HeldEntries(task.point)
+    claimed = task.claimed
+
+    def pulled(point: Any, cotangent: Any) -> Any:
+        return held.zeroed(claimed(point if task.call else held.restored(point), cotangent))
+
+    def pushed(point: Any, tangent: Any) -> Any:
+        return claimed(point if task.call else held.restored(point), held.zeroed(tangent))
+
+    held_task = replace(
+        task,
+        function=held.function(task.function),
+        claimed=pulled if task.verb == "check_vjp" else pushed,
+        point=held.finite,
+        problem=partial(HoldingProblem, refusal),
+    )
+    return held_task, held.note
+
+
 OPTIONS: dict[str, Any] = {
     "tolerance": None,
     "confidence": DEFAULT_CONFIDENCE,
@@ -152,20 +183,17 @@ class MapCheck:
 
     def begin(self) -> None:
         """Take in the task and evaluate the point: everything that can be wrong with the input is found here."""
+        self.notes: list[str] = []
+        try:
+            problem = self.problem_of(self.task)
+        except NonFinitePoint as error:
+            self.task, note = holding(self.task, error)
+            problem = self.problem_of(self.task)
+            self.notes.append(note)
         task = self.task
-        real, self.restore, self.complex_names = real_pairs(task.point)
-        function, restore = task.function, self.restore  # nothing more of the task travels to workers
-        problem = task.problem(
-            lambda p: function(restore(p)),
-            real,
-            claimed=True,
-            only=task.only,
-            exclude=task.exclude,
-            claimed_precision=task.claimed_precision,
-        )
         answers, source = NamedOutputs("point" if task.symmetric else LONE_OUTPUT), None
         if self.means is not None:
-            given = {"verb": task.verb, "place": 0, "function": function, "claim": task.claimed}
+            given = {"verb": task.verb, "place": 0, "function": task.function, "claim": task.claimed}
             source = self.means.source(problem, answers, task.settings, **given)
         self.phase: Phase = "lines"
         self.engine = Engine(
@@ -173,11 +201,23 @@ class MapCheck:
         )
         self.engine.evaluate_point()
         self.structure = Structure(task.point, [block.name for block in problem.blocks])
-        self.notes: list[str] = []
         self.diagnoses: list[Diagnosis] = []
         self.wrong = False
         self.tests = Tested()
         self.operator: Any = None
+
+    def problem_of(self, task: Task) -> Problem:
+        """Return the problem of a task, complex numbers being pairs."""
+        real, self.restore, self.complex_names = real_pairs(task.point)
+        function, restore = task.function, self.restore  # nothing more of the task travels to workers
+        return task.problem(
+            lambda p: function(restore(p)),
+            real,
+            claimed=True,
+            only=task.only,
+            exclude=task.exclude,
+            claimed_precision=task.claimed_precision,
+        )
 
     def on_evaluated(self, count: int) -> None:
         """Tell the observer."""

@@ -28,7 +28,7 @@ from gradproof._problem.blocks import (
     shape_mismatch,
     structure_mismatch,
 )
-from gradproof._words.errors import NotDifferentiable, ShapeMismatch, UsageError
+from gradproof._words.errors import NonFinitePoint, NotDifferentiable, ShapeMismatch, UsageError
 from gradproof._words.precision import RANGE, UNIT_ROUNDOFF
 from gradproof._words.vectors import FloatArray, rms
 from gradproof.adapters import Adapter, adapter_for, kind_of
@@ -144,6 +144,9 @@ class Problem:
     def sizes(self) -> list[float]:
         """rms(θ_b) of each selected block: by how much it is displaced, until the values say better."""
         return [rms(values) for values in self.values]
+
+    refusal: NonFinitePoint | None = None
+    """Raised where the function is not finite at the point: some entries are not, and were only held constant if it is."""
 
     @property
     def frames(self) -> list[tuple[str, FloatArray]]:

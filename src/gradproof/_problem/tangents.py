@@ -8,7 +8,7 @@ below is a composition before the problem is built: the method sees a point of z
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Final
 
@@ -292,8 +292,10 @@ class Displacements(Problem):
 
     Parameters
     ----------
-    space
-        Where the claim lives.
+    lengths
+        Of δ's blocks, by name: how far they are displaced at first.
+    frames
+        The arrays, by name, of the point that δ displaces.
     elsewhere
         Makes the problem at another point; None where there is none other.
     **given
@@ -301,20 +303,25 @@ class Displacements(Problem):
     """
 
     def __init__(
-        self, *given: Any, space: TangentSpace, elsewhere: Callable[[Any], Problem] | None = None, **options: Any
+        self,
+        *given: Any,
+        lengths: Mapping[str, float],
+        frames: Sequence[tuple[str, FloatArray]] = (),
+        elsewhere: Callable[[Any], Problem] | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(*given, **options)
-        self.space, self.elsewhere = space, elsewhere
+        self.lengths, self.known_frames, self.elsewhere = lengths, frames, elsewhere
 
     @cached_property
     def sizes(self) -> list[float]:
         """The lengths of the selected blocks, as the retraction gives them: zeros have none of their own."""
-        return [self.space.lengths[block.name] for block in self.blocks]
+        return [self.lengths[block.name] for block in self.blocks]
 
     @property
     def frames(self) -> list[tuple[str, FloatArray]]:
         """The arrays of the point on its manifold."""
-        return self.space.arrays
+        return list(self.known_frames)
 
     def at(self, point: Any) -> Problem:
         """Return the same problem at another point of the manifold."""
@@ -348,7 +355,9 @@ def _problem_of(
     elsewhere = partial(_problem_of, cost, claimed, retract, tangent, options)
     pulled = own.pulled(cost) if callable(cost) else cost
     claim = own.claim(claimed)
-    return Displacements(pulled, own.origin, claim, space=own, elsewhere=elsewhere, **options)
+    return Displacements(
+        pulled, own.origin, claim, lengths=own.lengths, frames=own.arrays, elsewhere=elsewhere, **options
+    )
 
 
 def unclaimed_problem(cost: Any, point: Any, retract: Any, tangent: Any, **options: Any) -> Displacements:
@@ -362,7 +371,7 @@ def unclaimed_problem(cost: Any, point: Any, retract: Any, tangent: Any, **optio
         must_have_retraction(tangent)
     space = TangentSpace(point, retract, tangent, None)
     pulled = space.pulled(cost) if callable(cost) else cost
-    return Displacements(pulled, space.origin, space.origin, space=space, **options)
+    return Displacements(pulled, space.origin, space.origin, lengths=space.lengths, **options)
 
 
 def must_have_retraction(tangent: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from gradproof._problem.blocks import NothingThere
 from gradproof._problem.problem import Problem
 from gradproof._verbs.assertions import Inconclusive, asserted
-from gradproof._words.errors import BudgetTooSmall, GradproofError, UsageError
+from gradproof._words.errors import BudgetTooSmall, GradproofError, NonFinitePoint, UsageError
 from gradproof._words.events import Evaluated, Observer, Planned, Settled
 from gradproof._words.results import Report, Verdict
 from gradproof._words.settings import DEFAULT_CONFIDENCE, SMALLEST_BUDGET, Execution, Map, Settings, Strategy
@@ -186,7 +186,13 @@ def make_problem(
 ) -> tuple[Problem, tuple[str, ...]]:
     """Return the problem, in the tangent space of its point where there is a retraction; and notes for its report."""
     if retract is None and tangent is None:
-        return Problem(cost, point, claimed, **options), ()
+        try:
+            return Problem(cost, point, claimed, **options), ()
+        except NonFinitePoint as error:
+            from gradproof._problem.held import held_problem  # for those who need it
+
+            held, note = held_problem(error, cost, point, claimed, **options)
+            return held, (note,)
     from gradproof._problem.tangents import must_have_retraction, tangent_problem  # for those who use it
 
     if retract is None:

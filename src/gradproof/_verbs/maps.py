@@ -720,7 +720,7 @@ def _on_a_manifold(task: Task, retract: Any, tangent: Any, difference: Any) -> t
         function=space.pulled(task.function),
         claimed=space.claim(task.claimed),
         point=space.origin,
-        problem=partial(Displacements, space=space),
+        problem=partial(Displacements, lengths=space.lengths, frames=space.arrays),
         symmetric=False,
     )
     return task, notes

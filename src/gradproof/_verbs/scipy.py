@@ -43,7 +43,8 @@ def check_scipy(
     ----------
     fun
         ``fun(x, *args)``: a number (``minimize``) or a vector (``least_squares``, ``root``); ``fun(t, y, *args)`` with t
-        given (``solve_ivp``). ``(value, derivative)`` with ``jac=True``. None where a Hessian alone is to be checked.
+        given (``solve_ivp``). ``(value, derivative)`` with ``jac=True``. None where a Hessian alone is to be checked. Or a
+        ``NonlinearConstraint``, which holds ``jac`` and ``hess`` as well: ``hess(x, v)`` is checked for a random v.
     x0
         Where to check: a vector.
     jac
@@ -82,6 +83,9 @@ def check_scipy(
     >>> check_scipy(rosen, [1.3, 0.7, 0.8], rosen_der, seed=0).verdict.name
     'CORRECT'
     """
+    if hasattr(fun, "fun") and hasattr(fun, "jac") and hasattr(fun, "hess"):
+        beside = {"jac": jac, "hess": hess, "hessp": hessp}
+        return _constraint(fun, x0, {name: one for name, one in beside.items() if one is not None}, bounds, options)
     x = np.array(x0, dtype=np.float64) if np.asarray(x0).dtype.kind in "iub" else np.array(x0)
     x = x.reshape(-1)
     extra = tuple(args) if isinstance(args, (tuple, list)) else (args,)
@@ -148,6 +152,42 @@ def assert_scipy(
         AssertionErrors that print, and carry, the report.
     """
     return asserted(inconclusive, check_scipy, fun, x0, jac, **options)
+
+
+def _constraint(constraint: Any, x0: Any, beside: dict[str, Any], bounds: Any, options: dict[str, Any]) -> Report:
+    """Check the Jacobian of a NonlinearConstraint, and its Hessian for a v of our own: it is linear in v."""
+    if beside:
+        raise UsageError(
+            f"a NonlinearConstraint and, beside it, {next(iter(beside))}",
+            meaning="The constraint holds its own",
+            remedy="Give check_scipy(constraint, x0)",
+        )
+    seed = options.pop("seed", None)
+    options["seed"] = secrets.randbits(32) if seed is None else seed
+    jac, hess = constraint.jac, constraint.hess
+    if not callable(jac):
+        raise UsageError(
+            f"the constraint's jac is {jac!r}",
+            meaning="Then SciPy differentiates numerically, and nothing is claimed",
+            remedy="Give NonlinearConstraint(fun, lb, ub, jac=…)",
+        )
+
+    def first(given: dict[str, Any]) -> Report:
+        return check_scipy(constraint.fun, x0, jac, bounds=bounds, **given)
+
+    if not callable(hess):  # a word, or a strategy that approximates it: nothing is claimed
+        return first(options)
+    count = np.asarray(constraint.fun(np.array(x0, dtype=np.float64))).size
+    v = np.random.default_rng([options["seed"], 0x636F6E73]).standard_normal(count)
+
+    def slope(x: Any) -> Any:
+        value = jac(x)
+        return np.asarray(value.T @ v if hasattr(value, "T") else np.asarray(value).T @ v).reshape(-1)
+
+    def second(given: dict[str, Any]) -> Report:
+        return check_scipy(None, x0, slope, hess=lambda x: hess(x, v), bounds=bounds, **given)
+
+    return _both(first, second, options)
 
 
 def _pair(fun: Callable[..., Any], x: FloatArray, jac: Any, inside: _Inside) -> tuple[Callable[[Any], Any], Any]:

@@ -354,3 +354,48 @@ def test_assert_scipy():
         gradproof.assert_scipy(optimize.rosen, X, optimize.rosen_der, bounds=no_room, seed=1)
     skipped = gradproof.assert_scipy(optimize.rosen, X, optimize.rosen_der, bounds=no_room, seed=1, inconclusive="skip")
     assert skipped.verdict is Verdict.INCONCLUSIVE
+
+
+# -- NonlinearConstraint -----------------------------------------------------------------------------------------------
+
+B = np.array([[0.3, -1.2, 0.5], [0.9, 0.4, -0.7]])
+AT = np.array([0.4, -0.3, 1.1])
+
+
+def constraint(jac_factor=1.0, hess_factor=1.0, sparse=False, **given):
+    from scipy.optimize import NonlinearConstraint
+    from scipy.sparse import csr_array
+
+    def jac(x):
+        value = jac_factor * np.cos(B @ x)[:, None] * B
+        return csr_array(value) if sparse else value
+
+    def hess(x, v):
+        return -hess_factor * B.T @ ((v * np.sin(B @ x))[:, None] * B)
+
+    return NonlinearConstraint(lambda x: np.sin(B @ x), -1, 1, **{"jac": jac, "hess": hess, **given})
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_constraint_is_checked_with_its_jacobian_and_its_hessian(sparse):
+    report = gradproof.check_scipy(constraint(sparse=sparse), AT, seed=1)
+    assert report.verdict is gradproof.Verdict.CORRECT
+    assert "The Hessian against jac: CORRECT" in " ".join(report.notes)
+
+
+def test_either_of_a_constraints_derivatives_may_be_wrong():
+    assert gradproof.check_scipy(constraint(jac_factor=1.01), AT, seed=1).verb == "check_jacobian"
+    wrong = gradproof.check_scipy(constraint(hess_factor=1.01), AT, seed=1)
+    assert (wrong.verdict, wrong.verb) == (gradproof.Verdict.WRONG, "check_hessian")
+    assert "1.01 times" in wrong.diagnoses[0].sentence
+
+
+def test_what_scipy_approximates_itself_is_no_claim_of_a_constraint():
+    from scipy.optimize import BFGS
+
+    report = gradproof.check_scipy(constraint(hess=BFGS()), AT, seed=1)
+    assert (report.verdict, report.verb) == (gradproof.Verdict.CORRECT, "check_jacobian")
+    with pytest.raises(gradproof.UsageError, match="the constraint's jac is '2-point'"):
+        gradproof.check_scipy(constraint(jac="2-point"), AT)
+    with pytest.raises(gradproof.UsageError, match="beside it, jac"):
+        gradproof.check_scipy(constraint(), AT, lambda x: B)
