@@ -117,8 +117,8 @@ class Supply(Site):
             raise UsageError(
                 "a worker makes another displacement of the same recipe",
                 where="engine=",
-                meaning="It runs another version of NumPy or gradproof",
-                remedy="Install there what is installed here",
+                meaning="It runs another version of NumPy, or its framework is set otherwise: double precision in JAX, say",
+                remedy="Install there what is installed here, and set it by the environment, as JAX_ENABLE_X64=1 does",
             )
         return outcome
 

@@ -183,7 +183,8 @@ class Workers:
                 self._launch(key, Flight(direction, step))
 
     def take(self, key: bytes) -> Outcome:
-        """Wait for a call's outcome, and take it; whatever else arrives meanwhile is kept."""
+        """Wait for a call's outcome, and take it; whatever else has arrived meanwhile is kept."""
+        self._collect([])
         while key not in self.arrived:
             self._wait()
         return self.arrived.pop(key)
@@ -212,13 +213,18 @@ class Workers:
         if isinstance(self.executor, Mapped):
             self.executor.flush()
         try:
-            landed = [self.landed.get(timeout=self._patience())]
+            first = self.landed.get(timeout=self._patience())
         except Empty:
             self._give_up()
-            return
+        else:
+            self._collect([first])
+
+    def _collect(self, landed: list[tuple[bytes, Future[Outcome | None]]]) -> None:
+        """Take in all that has landed by now."""
         while not self.landed.empty():
             landed.append(self.landed.get())
-        self.last = self.clock()
+        if landed:
+            self.last = self.clock()
         broken: BaseException | None = None
         for key, future in landed:
             flight = self.flights.get(key)
