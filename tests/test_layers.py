@@ -53,7 +53,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "dot_test maps map_tests map_hypotheses map_report map_faults map_columns map_groups check_maps",
     "_verbs": "assertions gradient maps adjoint derivatives modes scipy",
     "torch": "_randomness _autograd _inputs _parameters _reference _borrowed _evaluation _reports _modules _functions __init__",
-    "jax": "_errors _values _arguments _compilation _findings _functions _coordinates _derivatives _check __init__",
+    "jax": "_errors _values _arguments _compilation _findings _functions _reference _coordinates _derivatives _check __init__",
     "testing": "_conformance _gallery __init__",
     "compat": "__init__ _outcome torch jax autograd scipy _shadow",
     "_command_line": "problem_file story kept_runs app __main__",

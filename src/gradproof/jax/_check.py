@@ -25,6 +25,7 @@ from gradproof.jax._derivatives import Derivative, GivenGradient, GivenVjp, Mode
 from gradproof.jax._errors import quoted
 from gradproof.jax._findings import not_repeated, other_value, what_precision_hides
 from gradproof.jax._functions import Evaluator, Function, Second
+from gradproof.jax._reference import Doubled, in_own_precision, reference_of
 
 SHORT: Final = {"rev": "reverse", "fwd": "forward"}
 CALLED: Final = 2
@@ -46,6 +47,7 @@ def check(
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
     compile: bool | None = None,  # noqa: A002  # that is what it does
+    reference: Literal["auto", "float64"] | None = "auto",
     observer: Observer | None = None,
 ) -> Report:
     """Check JAX's derivative of a function: of its own operations, and of ``custom_vjp`` and ``custom_jvp`` rules.
@@ -85,6 +87,10 @@ def check(
     compile
         Evaluate `jax.jit(f)`, compiled once for the whole check; None where that is faster. A function that cannot be
         compiled runs as it is.
+    reference
+        What judges leaves below double precision. "float64": f in double precision at the same values, with 64 bits
+        enabled for that; "auto": the same where that works, a note and f's own precision where not; None: its own
+        precision. Default tolerances are those of its own precision, always.
     observer
         Called with an event record at each evaluation.
 
@@ -109,6 +115,10 @@ def check(
     'CORRECT'
     """
     _validate(f, modes, order, claimed)
+    if reference not in {"auto", "float64", None}:
+        raise UsageError(
+            f"reference is {reference!r}", remedy='Choose "auto", "float64", or None for the function\'s own precision'
+        )
     options = {
         "tolerance": tolerance,
         "confidence": confidence,
@@ -118,7 +128,8 @@ def check(
         "convention": "jax",
         "observer": observer,
     }
-    return _Check(f, Arguments(f, args, only=only, exclude=exclude), claimed, options, compile).run(modes, order)
+    arguments = Arguments(f, args, only=only, exclude=exclude)
+    return _Check(f, arguments, claimed, options, compile, reference).run(modes, order)
 
 
 def assert_function(
@@ -170,12 +181,15 @@ class _Check:
         claimed: Any,
         options: dict[str, Any],
         compile_: bool | None,
+        reference: str | None,
     ) -> None:
         self.started = time.perf_counter()
         self.function = Function(f, arguments)
         self.claimed = claimed
         self.options = options
         self.compile = compile_
+        self.reference = reference
+        self.references: dict[int, tuple[Doubled | None, str]] = {}
         self.evaluator = Evaluator(self.function, compile_)
         self.notes = list(arguments.notes)
         self.missing: list[str] = []
@@ -256,17 +270,27 @@ class _Check:
 
     def report(self, mode: Mode, evaluator: Evaluator, claim: Callable[[Any, Any], Any]) -> Report:
         """Check one product."""
-        point = Named(zip(evaluator.names, (jnp.copy(leaf) for leaf in evaluator.leaves), strict=True))
-        verb = "check_vjp" if mode == "rev" else "check_jvp"
         call = claim.where if isinstance(claim, Derivative) else ""
+        if id(evaluator) not in self.references:
+            self.references[id(evaluator)] = reference_of(evaluator, self.reference, self.notes)
+        judge, precision = self.references[id(evaluator)]
+        if judge is None:
+            function: Any = evaluator
+            point = Named(zip(evaluator.names, (jnp.copy(leaf) for leaf in evaluator.leaves), strict=True))
+        else:
+            function, point = judge, judge.point
+            claim = in_own_precision(claim, evaluator, evaluator.values if mode == "rev" else evaluator.leaves)
+            call = call or "claimed"
+        verb = "check_vjp" if mode == "rev" else "check_jvp"
         every = mode == "rev" and self.options["strategy"] == "coordinates" and returns_one_number(evaluator)
         options = {**self.options, "strategy": "certificate"} if every else self.options
 
         def single() -> Report:
-            return report_of_coordinates(evaluator, claim, point, self.options)
+            return report_of_coordinates(function, claim, point, self.options, precision)
 
+        task = make_task(verb, function, claim, point, options, call=call, claimed_precision=precision)
         try:
-            return MapCheck(make_task(verb, evaluator, claim, point, options, call=call)).run(single if every else None)
+            return MapCheck(task).run(single if every else None)
         except CostRaised as error:
             if isinstance(error.__cause__, jax.errors.UnexpectedTracerError):
                 raise UsageError(

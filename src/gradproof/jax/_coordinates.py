@@ -7,11 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from gradproof._problem.problem import Problem
 from gradproof._verbs.gradient import check_gradient
 from gradproof._verbs.modes import of_output
 from gradproof._words.results import Report
 from gradproof.adapters._containers import Named
 from gradproof.jax._functions import Evaluator
+from gradproof.jax._reference import Doubled
 
 
 def returns_one_number(evaluator: Evaluator) -> bool:
@@ -21,11 +23,16 @@ def returns_one_number(evaluator: Evaluator) -> bool:
 
 
 def report_of_coordinates(
-    evaluator: Evaluator, claim: Callable[[Any, Any], Any], point: Named, options: dict[str, Any]
+    function: Evaluator | Doubled,
+    claim: Callable[[Any, Any], Any],
+    point: Named,
+    options: dict[str, Any],
+    precision: str,
 ) -> Report:
     """Check each coordinate of a cost by itself; the blocks are named as those of several outputs are."""
-    (output,), (value,) = evaluator.out_names, evaluator.values
-    gradient = claim(point, Named({output: jnp.ones_like(value)}))
+    (output,) = function.out_names
+    gradient = claim(point, Named({output: jnp.ones_like(function(point)[output])}))
     options = {name: given for name, given in options.items() if name != "convention"}
-    report = check_gradient(lambda point: evaluator(point)[output], point, gradient, **options)
+    problem = Problem(lambda point: function(point)[output], point, gradient, claimed_precision=precision)
+    report = check_gradient(problem, **options)
     return of_output(report, output)
