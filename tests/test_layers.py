@@ -44,7 +44,7 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "_words": "vectors precision errors settings directions events codec results",
     "_numerics": "statistics formulas noise tables kinks steps projections readings witnesses lines",
     "adapters": "__init__ _containers _numpy _torch _jax",
-    "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _terminal __init__",
+    "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _page _terminal __init__",
     "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians leaves differences tangents held",
     "_evaluation": "seen site engine batches journal pools workers supply coordinate_lines map_batches lines",
     "_evidence": "ledger evidence zero looks certificate search columns column_groups",

@@ -104,6 +104,7 @@ def check(
         typer.Option(metavar="PATH", help="Keep every value there; the same command goes on after a crash."),
     ] = None,
     json: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the report there as JSON, too.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="PATH", help="Write it there as a page, too.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no report; the exit code says it.")] = False,
 ) -> None:
     """Check the gradient that a Python file claims.
@@ -124,7 +125,7 @@ def check(
         "journal": journal,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    _end(lambda: _check(file, given, json, quiet=quiet))
+    _end(lambda: _check(file, given, json, html, quiet=quiet))
 
 
 @app.command()
@@ -169,13 +170,15 @@ def demo() -> None:
     _end(tell)
 
 
-def _check(file: str, options: dict[str, Any], json: Path | None, *, quiet: bool) -> Exit:
+def _check(file: str, options: dict[str, Any], json: Path | None, html: Path | None, *, quiet: bool) -> Exit:
     from gradproof import check_gradient
     from gradproof._command_line import problem_file
     from gradproof.reports import Progress, print_report
 
     if json is not None:
         _must_be_writable(json)
+    if html is not None:
+        _must_be_writable(html, "--html")
     loaded = problem_file.load(file)
     if "workers" in options:
         problem_file.send_by_value()
@@ -184,6 +187,8 @@ def _check(file: str, options: dict[str, Any], json: Path | None, *, quiet: bool
         report = check_gradient(*arguments, observer=None if quiet else progress, **options)
     if json is not None:
         _write(json, report)
+    if html is not None:
+        html.write_text(report.to_html(), encoding="utf-8", errors="backslashreplace")
     if not quiet:
         _print(lambda: print_report(report))
     return Exit[report.verdict.name]
@@ -257,7 +262,7 @@ def _complain(what: object, code: Exit) -> Exit:
     return code
 
 
-def _must_be_writable(path: Path) -> None:
+def _must_be_writable(path: Path, option: str = "--json") -> None:
     """Open the file for writing before the check is made: an hour's result must find its place."""
     from gradproof._words.errors import UsageError
 
@@ -269,7 +274,7 @@ def _must_be_writable(path: Path) -> None:
             path.unlink()
     except OSError as error:
         raise UsageError(
-            f"--json {path} cannot be written: {error.strerror or error}", remedy="Name another file"
+            f"{option} {path} cannot be written: {error.strerror or error}", remedy="Name another file"
         ) from error
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, NoReturn
 
@@ -383,6 +384,44 @@ class Report(_Comparable):
         from gradproof.reports import to_text  # the one lazy import of the library; see ARCHITECTURE.md
 
         return to_text(self)
+
+    def _repr_html_(self) -> str | None:
+        from gradproof._words.errors import UsageError
+        from gradproof.reports import to_fragment
+
+        try:
+            return to_fragment(self)
+        except UsageError:
+            return None  # without Jinja2 a notebook shows the Markdown
+
+    def _repr_markdown_(self) -> str:
+        from gradproof.reports import to_markdown
+
+        return to_markdown(self)
+
+    def to_html(self) -> str:
+        """Return the report as one HTML page that needs nothing beside it; `gradproof.reports` words it.
+
+        Raises
+        ------
+        UsageError
+            Where Jinja2 is not installed: ``pip install 'gradproof[html]'``.
+        """
+        from gradproof.reports import to_html
+
+        return to_html(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as a page (``.html``) or as JSON (``.json``), by the path's ending.
+
+        Raises
+        ------
+        UsageError
+            For another ending, where the file cannot be written, and where Jinja2 is not installed.
+        """
+        from gradproof.reports import save
+
+        save(self, path)
 
     def to_json(self) -> str:
         """Serialise to JSON, NaN and infinities spelled as strings; `from_json` gives an equal report back."""

@@ -1,10 +1,14 @@
-"""Reports as something to look at: text, a terminal, a progress bar.
+"""Reports as something to look at: text, a terminal, a page, a progress bar.
 
 Only this package words reports for people; only the surfaces write them anywhere.
 """
 
 from __future__ import annotations
 
+from gradproof.reports._page import save as save
+from gradproof.reports._page import to_fragment as to_fragment
+from gradproof.reports._page import to_html as to_html
+from gradproof.reports._page import to_markdown as to_markdown
 from gradproof.reports._progress import Progress as Progress
 from gradproof.reports._terminal import encodable as encodable
 from gradproof.reports._terminal import has_color as has_color

@@ -39,7 +39,7 @@ def blocks(report: Report, width: int) -> list[Line]:
         lines += _sentence(rest, width)
     if any(span.text.strip() == "resolution" for span in lines[1]):
         lines += _sentence("resolution: the smallest relative difference that would have been called WRONG.", width)
-    return lines + _not_exercised(report, width)
+    return lines + not_exercised(report, width)
 
 
 def faulty_coordinates(report: Report, width: int) -> list[Line]:
@@ -178,7 +178,7 @@ def _bound(value: float) -> str:
     return figures(rounded_up(value))
 
 
-def _not_exercised(report: Report, width: int) -> list[Line]:
+def not_exercised(report: Report, width: int) -> list[Line]:
     idle = sum(block.not_exercised for block in report.blocks)
     size = sum(math.prod(block.shape) for block in report.blocks)
     if not idle:
