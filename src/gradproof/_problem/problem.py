@@ -66,8 +66,7 @@ class Problem:
     has_aux
         The cost returns ``(J, anything)``; ``((J, anything), gradient)`` with ``claimed=True``.
     claimed_precision
-        Precision in which the claim was worked out, where that is below the point's: "float32" for a gradient in single
-        precision that a cost in double precision judges. Default tolerances are those of it.
+        In which the claim was worked out, where that is below the point's: its default tolerance is that of "float32".
 
     Raises
     ------
@@ -86,10 +85,6 @@ class Problem:
         has_aux: bool = False,
         claimed_precision: str = "float64",
     ) -> None:
-        if claimed_precision not in UNIT_ROUNDOFF:
-            raise UsageError(
-                f"claimed_precision is {claimed_precision!r}", remedy=f"Choose one of {', '.join(UNIT_ROUNDOFF)}"
-            )
         if not callable(cost):
             raise UsageError(
                 f"cost is {kind_of(cost)}",
@@ -112,8 +107,8 @@ class Problem:
         self.point = point
         self.claimed = claimed
         self.has_aux = has_aux
-        self.claimed_precision = claimed_precision
-        self._only, self._exclude = only, exclude
+        self.claimed_precision = _known_precision(claimed_precision)
+        self._options = {"only": only, "exclude": exclude, "has_aux": has_aux, "claimed_precision": claimed_precision}
         names, leaves, self._treespec = flatten(point)
         self._lone = len(leaves) == 1 and leaves[0] is point
         chosen = [k for k in choose(names, only, exclude) if 0 not in getattr(leaves[k], "shape", ())]
@@ -138,15 +133,7 @@ class Problem:
 
     def at(self, point: Any) -> Problem:
         """Return the same problem at another point."""
-        return Problem(
-            self.cost,
-            point,
-            self.claimed,
-            only=self._only,
-            exclude=self._exclude,
-            has_aux=self.has_aux,
-            claimed_precision=self.claimed_precision,
-        )
+        return Problem(self.cost, point, self.claimed, **self._options)  # type: ignore[arg-type]  # as they were given
 
     @cached_property
     def size(self) -> int:
@@ -370,6 +357,12 @@ class Problem:
         return self._treespec.unflatten(
             [next(given) if self._known[k] else self._copied(k, leaf) for k, leaf in enumerate(self._leaves)]
         )
+
+
+def _known_precision(name: str) -> str:
+    if name not in UNIT_ROUNDOFF:
+        raise UsageError(f"claimed_precision is {name!r}", remedy=f"Choose one of {', '.join(UNIT_ROUNDOFF)}")
+    return name
 
 
 def _is_known(leaf: Any, adapter: Adapter) -> bool:

@@ -247,8 +247,7 @@ class _Check:
         precision = lowest_precision(graph.outputs, graph.leaves)
         if not judged_in_double(self.reference, precision, graph.leaves):
             return evaluator
-        doubled = evaluator.doubled()
-        doubled.precision = precision
+        doubled = evaluator.doubled(precision)
         found = tried(
             partial(doubled.evaluated, point_of(graph, precision)),
             lambda found: max((off for off, _ in evaluator.distances(found)), default=0.0),
@@ -399,9 +398,7 @@ def _coordinates_report(evaluator: Evaluator, claim: Named, graph: Graph, option
     (output,) = graph.output_names
     point = point_of(graph, evaluator.precision)
     chosen = {name: options[name] for name in ("only", "exclude")}
-    problem = Problem(
-        lambda p: evaluator(p)[output], point, claim, **chosen, claimed_precision=evaluator.precision
-    )
+    problem = Problem(lambda p: evaluator(p)[output], point, claim, **chosen, claimed_precision=evaluator.precision)
     report = check_gradient(problem, **{name: value for name, value in options.items() if name not in chosen})
     return of_output(report, output)
 
