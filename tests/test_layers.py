@@ -636,11 +636,11 @@ def names_with_two_values(texts: dict[str, str]) -> list[str]:
 
 
 RATCHETS = {  # how many offences there are today; lower a number as soon as there are fewer, and never raise one
-    foreign_assignments: 73,
+    foreign_assignments: 67,
     questions_to_claims: 25,
     verdicts_made_elsewhere: 17,
     long_files: 8,
-    long_classes: 7,
+    long_classes: 6,
     long_functions: 0,
     files_without_a_unit_test: 11,
     numbers_without_a_docstring: 26,

@@ -6,18 +6,51 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from gradproof._numerics.tables import REPRESENTED, Line, shorten_mantissa
-from gradproof._words.vectors import norm
+from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.settings import DEFAULT_TOLERANCES
+from gradproof._words.vectors import FloatArray, norm
 
 ROUNDED: Final = 30.0
 """Unit roundoffs of a value up to which its changes are rounding, √n being what n terms of its size add up to, for a
 thousand of them. Changes that excuse a claim of zero must be smaller."""
+WITHIN: Final = 0.01
+"""A block that changes an output by less than this share of the tolerance, over the largest one, is not told from zero in
+half precision."""
 NARROWED: Final = 12
 """Times that the place of a jump is narrowed down: from a hundredfold step to a thousandth of it."""
 VISIBLE: Final = 1000.0
 """Unit roundoffs of a value above which a change is no rounding of it: jumps between values that stand still."""
 NEARBY: Final = 8.0
 """A look for what stands still is at a step so many times the shortest that would show a slope."""
+
+
+def own_rounding(weights: FloatArray, precision: str, roundoffs: Sequence[float]) -> FloatArray:
+    """Return the change that is the claim's own rounding, where it was worked out in a lower precision than its judge.
+
+    A derivative that cancels is left with the rounding of its terms, which are about as large as the largest one of its
+    output. A claim of exactly zero is no rounding.
+
+    Parameters
+    ----------
+    weights
+        Change of each output that is claimed of each block, over its own scale, shape (outputs, blocks).
+    precision
+        The claim's.
+    roundoffs
+        u of each output's values.
+
+    Returns
+    -------
+    ndarray, shape (outputs, blocks)
+    """
+    unit = UNIT_ROUNDOFF[precision]
+    share = min(ROUNDED * unit, WITHIN * DEFAULT_TOLERANCES[precision])
+    largest = np.max(weights, axis=1, initial=0.0, keepdims=True) * (unit > np.array(roundoffs))[:, None]
+    slack: FloatArray = share * largest * (weights > 0)
+    return slack
 
 
 def rounding_note(names: Sequence[str], of: str) -> str:

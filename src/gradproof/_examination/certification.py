@@ -16,7 +16,7 @@ from gradproof._evidence.zero import ROUNDED, jumps_between_flats, look_nearby, 
 from gradproof._examination.study import Study
 from gradproof._numerics.noise import AS_NOISY, STANDS_OUT
 from gradproof._numerics.readings import BlockReading
-from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.precision import HALF, UNIT_ROUNDOFF
 from gradproof._words.results import Reason, Verdict
 from gradproof._words.vectors import norm
 
@@ -91,8 +91,9 @@ def relative_norms(study: Study) -> list[float]:
 def certify_group(study: Study, members: list[Member], outputs: Sequence[int], jointly: float, alone: float) -> None:
     """Certify one group; then, block by block, what is wrong or left open."""
     single = len(members) == 1
-    correct, wrong = shares(study, outputs, members, jointly if not single else jointly + alone)
-    certifier = study.certifier(members, outputs, correct, wrong)
+    halving = UNIT_ROUNDOFF[study.problem.claimed_precision] > HALF
+    share = jointly + alone if single else jointly / (1 + halving)
+    certifier = study.certifier(members, outputs, *shares(study, outputs, members, share))
     gather(study, certifier, MOST_LINES)
     if study.given_up:
         return
@@ -100,7 +101,12 @@ def certify_group(study: Study, members: list[Member], outputs: Sequence[int], j
         conclude(study, certifier)
         return
     certifier_conclude_open(study, certifier)
-    isolate(study, members, [o for o, e in certifier.evidence.items() if needs_isolation(e)], alone)
+    open_ = [o for o, e in certifier.evidence.items() if needs_isolation(e)]
+    if not halving:
+        isolate(study, members, open_, alone)
+    elif open_:  # what right claims in half precision are off by adds up: there is less of it in half of the blocks
+        certify_group(study, members[: len(members) // 2], open_, jointly / 2, alone)
+        certify_group(study, members[len(members) // 2 :], open_, jointly / 2, alone)
 
 
 def look_short(study: Study, certifier: Certifier) -> None:
@@ -145,7 +151,7 @@ def gather(study: Study, certifier: Certifier, most: int) -> None:
     """Measure lines until every output is settled, or cannot be by more of them."""
     most = study.law.useful_lines(most)
     try:
-        while certifier.open and certifier.count < most:
+        while certifier.open and certifier.count < most and not certifier.outgrown(most):
             if certifier.count >= 2:
                 study.refine()
             if certifier.count >= FEW:
@@ -197,8 +203,7 @@ def conclude(study: Study, certifier: Certifier) -> None:
     """Tell the pair of each output what the lines of its block alone say."""
     look_short(study, certifier)
     for o, evidence in certifier.evidence.items():
-        pair = evidence.pairs[0]
-        # Of a cost that stands still nothing is learnt; other functions (signs, whole numbers) have that derivative.
+        pair = evidence.pairs[0]  # of a cost that stands still nothing is learnt; signs, whole numbers have that slope
         exact = pair.zero and study.claim.kind != "gradient"
         if pair.zero and certifier.lines and not evidence.certified():
             look_nearby(certifier.lines[0][0], o, unit_of(study, o))
@@ -256,9 +261,8 @@ def isolate(study: Study, members: list[Member], outputs: Sequence[int], alone: 
         if len(kept) == len(remaining):
             return
         remaining, left = kept, left / 2
-        correct, wrong = shares(study, outputs, remaining, left)
         own = [o for o in outputs if open_pairs(study, remaining, [o])]
-        certifier = study.certifier(remaining, own, correct, wrong)
+        certifier = study.certifier(remaining, own, *shares(study, outputs, remaining, left))
         gather(study, certifier, MOST_LINES)
         certifier_conclude_open(study, certifier) if len(remaining) > 1 else conclude(study, certifier)
         outputs = [o for o in own if needs_isolation(certifier.evidence[o])]

@@ -23,7 +23,7 @@ from gradproof._examination.certification import (
     relative_norms,
     unit_of,
 )
-from gradproof._examination.study import Study
+from gradproof._examination.study import Study, claim_roundoff
 from gradproof._numerics.statistics import difference_from_above
 from gradproof._problem.scales import coordinate_scales
 from gradproof._words.directions import Coordinate
@@ -53,7 +53,7 @@ def measure_coordinates(study: Study) -> None:
         step=step,
         tolerances=[pair.tolerance for pair in study.pairs[0]],
         alpha=study.settings.alpha,
-        roundoff=max(UNIT_ROUNDOFF[study.engine.precision], study.claim_roundoff(0)),
+        roundoff=max(UNIT_ROUNDOFF[study.engine.precision], claim_roundoff(study, 0)),
         negligible=[pair.possible if pair.zero else 0.0 for pair in study.pairs[0]],
         lines_of=lambda block, indices, scales: CoordinateLines(
             study.engine, study.gradient, block, indices, scales, study.noise

@@ -25,7 +25,7 @@ from gradproof._examination.conclusion import coordinate_results
 from gradproof._examination.examination import examine
 from gradproof._examination.explanation import Explanation
 from gradproof._examination.maps import MapStudy
-from gradproof._examination.study import NonFiniteClaim, Study
+from gradproof._examination.study import NonFiniteClaim, Study, claim_roundoff
 from gradproof._numerics.lines import LineReader, careful_derivative
 from gradproof._numerics.noise import Pool
 from gradproof._numerics.projections import Projection
@@ -174,7 +174,7 @@ class FaultFinder:
 
     def roundoff(self, o: int) -> float:
         """Return u of the precision that an output's values, and what is claimed of it, show."""
-        return self.study.claim_roundoff(o)
+        return claim_roundoff(self.study, o)
 
     def halve(self, output: OutputBlock) -> list[int]:
         """Find faulty rows by restricting a cotangent to them; more than a few mean that the output is wrong throughout."""

@@ -13,7 +13,7 @@ from gradproof._evaluation.engine import BudgetSpent
 from gradproof._evaluation.lines import Line
 from gradproof._evidence.evidence import Finding, Law, Pair
 from gradproof._examination.certification import AGAIN, certify, certify_groups, pair_name
-from gradproof._examination.study import Study
+from gradproof._examination.study import Study, claim_roundoff
 from gradproof._numerics.lines import LineReader
 from gradproof._numerics.readings import ALMOST, Calibration, LineReading
 from gradproof._problem.claims import LinearMap, VjpClaim
@@ -209,7 +209,7 @@ class MapStudy(Study):
         """Return, row by row, u of the precision that the values show, or of what is claimed of them."""
         result = np.empty(self.engine.base.size)
         for o, view in enumerate(self.claim.views):
-            result[view.own] = self.claim_roundoff(o) if claimed else UNIT_ROUNDOFF[self.output_precision(o)]
+            result[view.own] = claim_roundoff(self, o) if claimed else UNIT_ROUNDOFF[self.output_precision(o)]
         return result
 
     def row_floors(self, sizes: FloatArray) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from gradproof._evidence.certificate import Certifier, Member
 from gradproof._evidence.columns import Exhaustive
 from gradproof._evidence.evidence import Law, Pair
 from gradproof._evidence.ledger import Ledger
-from gradproof._evidence.zero import ROUNDED
+from gradproof._evidence.zero import ROUNDED, own_rounding
 from gradproof._numerics.lines import LineReader
 from gradproof._numerics.noise import Pool
 from gradproof._numerics.readings import Calibration, LineReading
@@ -35,9 +36,6 @@ NEIGHBOURS: Final = 6
 """Steps on either side, up to the next place that is looked at, at which the rounding of a function shows: in each by half."""
 COMFORTABLE: Final = 18.0
 """A tolerance is raised to this many line spreads: eight lines then certify (√(8/q₈) is 12.5 at α = 1e-6)."""
-WITHIN: Final = 0.01
-"""A block that changes an output by less than this share of the tolerance, over the largest one, is not told from zero in
-low precision."""
 MARGIN: Final = 1.25
 """Few cotangents leave a factor that no number of lines makes smaller; what that allows, and this much more."""
 
@@ -91,34 +89,21 @@ class Study:
         low, middle, high = self.claim.norms(self.settings.alpha)
         self.refuse_non_finite(middle)
         # What is chosen here depends on no cotangent that certifies.
-        apart = getattr(self.claim, "apart", middle)
-        self.apart = apart
+        self.apart = apart = getattr(self.claim, "apart", middle)
         self.sizes = [norm(self.base[view.own]) for view in self.claim.views]
+        self.pairs = [[] for _ in self.sizes]
         own = block_scales(self.problem, [np.zeros(1)] * len(self.problem.blocks))
         weights = apart * np.array(own)
-        self.slack = self.claim_rounding(weights)
-        rounding = np.array([self.rounding(o) for o in range(len(self.sizes))])[:, None]
-        rounding = np.maximum(rounding, self.slack)
+        units = [UNIT_ROUNDOFF[self.output_precision(o)] for o in range(len(self.sizes))]
+        slack = own_rounding(weights, self.problem.claimed_precision, units)
+        rounding = np.maximum(np.array([[self.rounding(o)] for o in range(len(self.sizes))]), slack)
         hidden = weights <= rounding
         # A claim that counts as zero says nothing of the length over which its block matters.
         self.scales = block_scales(self.problem, list(np.hypot.reduce(np.where(hidden, 0.0, apart), axis=0)[:, None]))
-        self.pairs = [
-            [
-                Pair(
-                    o,
-                    p,
-                    float(low[o, p]),
-                    float(middle[o, p]),
-                    float(high[o, p]),
-                    self.scales[p],
-                    self.first_tolerance(o, p),
-                    float(rounding[o, p]),
-                    slack=float(self.slack[o, p]),
-                )
-                for p in range(middle.shape[1])
-            ]
-            for o in range(middle.shape[0])
-        ]
+        for o, p in np.ndindex(middle.shape):
+            least, size, most = (float(each[o, p]) for each in (low, middle, high))
+            pair = Pair(o, p, least, size, most, self.scales[p], self.first_tolerance(o, p), float(rounding[o, p]))
+            self.pairs[o].append(replace(pair, slack=float(slack[o, p])))
         for pair in self.every_pair:
             pair.zero = self.counts_as_zero(pair)
 
@@ -190,23 +175,6 @@ class Study:
         """Return the change of an output that is its rounding, where it is as large as at the point or changes so much."""
         return ROUNDED * UNIT_ROUNDOFF[self.output_precision(o)] * max(self.sizes[o], change)
 
-    def claim_rounding(self, weights: FloatArray) -> FloatArray:
-        """Return the change that is the claim's own rounding, where it was worked out in a lower precision; shape as given.
-
-        A derivative that cancels is left with the rounding of its terms, which are about as large as the largest one of
-        its output. A claim of exactly zero is no rounding.
-
-        Parameters
-        ----------
-        weights
-            Change of each output that is claimed of each block, over its own scale, shape (outputs, blocks).
-        """
-        precision = self.problem.claimed_precision
-        lower = [UNIT_ROUNDOFF[precision] > UNIT_ROUNDOFF[self.output_precision(o)] for o in range(len(weights))]
-        share = min(ROUNDED * UNIT_ROUNDOFF[precision], WITHIN * DEFAULT_TOLERANCES[precision]) * np.array(lower)
-        slack: FloatArray = share[:, None] * np.max(weights, axis=1, initial=0.0, keepdims=True) * (weights > 0)
-        return slack
-
     def hidden(self, o: int) -> float:
         """Return what an output may change by unseen: roundings as they show at the nearest points at which it moves.
 
@@ -232,10 +200,6 @@ class Study:
         kinds = value, self.outputs[o].dtype, self.problem.precision
         return max(kinds, key=lambda kind: UNIT_ROUNDOFF[kind])
 
-    def claim_roundoff(self, o: int) -> float:
-        """Return u of the lowest precision at work in an output's values, or in what is claimed of it."""
-        return max(UNIT_ROUNDOFF[self.output_precision(o)], UNIT_ROUNDOFF[self.problem.claimed_precision])
-
     def counts_as_zero(self, pair: Pair) -> bool:
         """Say whether a claim changes its output, over the block's own scale, by rounding only."""
         return float(self.apart[pair.output, pair.block]) * pair.scale <= pair.rounding
@@ -254,12 +218,8 @@ class Study:
 
     def precisions(self, o: int, p: int) -> tuple[str, ...]:
         """Return the precisions at work in a pair: of the output's type, of the block's, that its values show, the claim's."""
-        return (
-            self.outputs[o].dtype,
-            self.problem.blocks[p].dtype,
-            self.engine.value_precision(self.claim.views[o].output),
-            self.problem.claimed_precision,
-        )
+        values = self.engine.value_precision(self.claim.views[o].output)
+        return self.outputs[o].dtype, self.problem.blocks[p].dtype, values, self.problem.claimed_precision
 
     def follow_precision(self) -> None:
         """Judge by the precision that the values have shown: a function may be worked out in a lower one."""
@@ -323,6 +283,7 @@ class Study:
             law=self.law,
             correct=correct,
             wrong=wrong,
+            precision=self.problem.claimed_precision,
         )
         self.certifiers.append(certifier)
         return certifier
@@ -377,3 +338,8 @@ class Study:
     def block_direction(self, p: int, stream: int) -> BlockDirection:
         """Return a direction within one block."""
         return BlockDirection(self.settings.seed, stream, p, self.scales[p])
+
+
+def claim_roundoff(study: Study, o: int) -> float:
+    """Return u of the lowest precision at work in an output's values, or in what is claimed of it."""
+    return max(UNIT_ROUNDOFF[study.output_precision(o)], UNIT_ROUNDOFF[study.problem.claimed_precision])

@@ -119,11 +119,14 @@ class Expected:
     rate
         By how much the derivatives times powers of the step fall over two degrees: a line whose third derivative is
         larger than the first line's has, at this rate, the larger fifth one.
+    third
+        Truncation error of the formula of order 2, as the first line shows it.
     """
 
     truncation: float
     fourth: float
     rate: float
+    third: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,10 @@ class Calibration:
 
     def shorter(self, factor: float) -> Calibration:
         """Return the calibration at a step divided by a factor."""
-        blocks = (Expected(b.truncation / factor**4, b.fourth / factor**4, b.rate / factor**2) for b in self.blocks)
+        blocks = (
+            Expected(b.truncation / factor**4, b.fourth / factor**4, b.rate / factor**2, b.third / factor**2)
+            for b in self.blocks
+        )
         return Calibration(self.step / factor, tuple(blocks))
 
 

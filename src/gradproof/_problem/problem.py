@@ -67,8 +67,7 @@ class Problem:
     has_aux
         The cost returns ``(J, anything)``; ``((J, anything), gradient)`` with ``claimed=True``.
     claimed_precision
-        Precision in which the claim was worked out, where that is below the point's: "float32" for a gradient in single
-        precision that a cost in double precision judges. Default tolerances are those of it.
+        In which the claim was worked out, where that is below the point's: its default tolerance is that of "float32".
 
     Raises
     ------
@@ -87,13 +86,13 @@ class Problem:
         has_aux: bool = False,
         claimed_precision: str = "float64",
     ) -> None:
-        _must_be_given(cost, point, claimed, claimed_precision)
+        _must_be_given(cost, point, claimed)
         self.cost = cost
         self.point = point
         self.claimed = claimed
         self.has_aux = has_aux
-        self.claimed_precision = claimed_precision
-        self._only, self._exclude = only, exclude
+        self.claimed_precision = _known_precision(claimed_precision)
+        self._options = {"only": only, "exclude": exclude, "has_aux": has_aux, "claimed_precision": claimed_precision}
         names, leaves, self._treespec = flatten(point)
         self._lone = len(leaves) == 1 and leaves[0] is point
         chosen = [k for k in choose(names, only, exclude) if 0 not in getattr(leaves[k], "shape", ())]
@@ -120,20 +119,12 @@ class Problem:
 
     def at(self, point: Any) -> Problem:
         """Return the same problem at another point."""
-        return Problem(
-            self.cost,
-            point,
-            self.claimed,
-            only=self._only,
-            exclude=self._exclude,
-            has_aux=self.has_aux,
-            claimed_precision=self.claimed_precision,
-        )
+        return Problem(self.cost, point, self.claimed, **self._options)  # type: ignore[arg-type]  # as they were given
 
     def parts(self) -> tuple[Any, ...]:
         """Return what the same problem is made of elsewhere, but for values that are claimed: they are of no use there."""
         claimed = True if self.claimed is True else 0.0
-        return self.cost, self.point_copy(), claimed, self._only, self._exclude, self.has_aux
+        return self.cost, self.point_copy(), claimed, self._options["only"], self._options["exclude"], self.has_aux
 
     @cached_property
     def size(self) -> int:
@@ -345,12 +336,8 @@ class Problem:
         )
 
 
-def _must_be_given(cost: Any, point: Any, claimed: Any, claimed_precision: str) -> None:
+def _must_be_given(cost: Any, point: Any, claimed: Any) -> None:
     """Refuse what is no cost, no point or no claim."""
-    if claimed_precision not in UNIT_ROUNDOFF:
-        raise UsageError(
-            f"claimed_precision is {claimed_precision!r}", remedy=f"Choose one of {', '.join(UNIT_ROUNDOFF)}"
-        )
     if not callable(cost):
         raise UsageError(
             f"cost is {kind_of(cost)}",
@@ -398,6 +385,12 @@ def _equal(leaf: Any, mine: Any, adapter: Adapter) -> bool:
     except (TypeError, ValueError):
         return True  # held constant, of a type that has no values to compare
     return np.array_equal(one, two) or np.array_equal(one, two, equal_nan=True)
+
+
+def _known_precision(name: str) -> str:
+    if name not in UNIT_ROUNDOFF:
+        raise UsageError(f"claimed_precision is {name!r}", remedy=f"Choose one of {', '.join(UNIT_ROUNDOFF)}")
+    return name
 
 
 def _is_known(leaf: Any, adapter: Adapter) -> bool:

@@ -90,7 +90,7 @@ def check(
     reference
         What judges leaves below double precision. "float64": f in double precision at the same values, with 64 bits
         enabled for that; "auto": the same where that works, a note and f's own precision where not; None: its own
-        precision. Default tolerances are those of its own precision, always.
+        precision, and so are single columns of functions with many outputs. Default tolerances are those of its own precision, always.
     observer
         Called with an event record at each evaluation.
 
@@ -189,7 +189,7 @@ class _Check:
         self.options = options
         self.compile = compile_
         self.reference = reference
-        self.references: dict[int, tuple[Doubled | None, str]] = {}
+        self.references: dict[tuple[int, str | None], tuple[Doubled | None, str]] = {}
         self.evaluator = Evaluator(self.function, compile_)
         self.notes = list(arguments.notes)
         self.missing: list[str] = []
@@ -271,9 +271,12 @@ class _Check:
     def report(self, mode: Mode, evaluator: Evaluator, claim: Callable[[Any, Any], Any]) -> Report:
         """Check one product."""
         call = claim.where if isinstance(claim, Derivative) else ""
-        if id(evaluator) not in self.references:
-            self.references[id(evaluator)] = reference_of(evaluator, self.reference, self.notes)
-        judge, precision = self.references[id(evaluator)]
+        every = mode == "rev" and self.options["strategy"] == "coordinates" and returns_one_number(evaluator)
+        # Single columns are measured in batches, by JAX itself.
+        asked = self.reference if every or self.options["strategy"] != "coordinates" else None
+        if (id(evaluator), asked) not in self.references:
+            self.references[id(evaluator), asked] = reference_of(evaluator, asked, self.notes)
+        judge, precision = self.references[id(evaluator), asked]
         if judge is None:
             function: Any = evaluator
             point = Named(zip(evaluator.names, (jnp.copy(leaf) for leaf in evaluator.leaves), strict=True))
@@ -282,7 +285,6 @@ class _Check:
             claim = in_own_precision(claim, evaluator, evaluator.values if mode == "rev" else evaluator.leaves)
             call = call or "claimed"
         verb = "check_vjp" if mode == "rev" else "check_jvp"
-        every = mode == "rev" and self.options["strategy"] == "coordinates" and returns_one_number(evaluator)
         options = {**self.options, "strategy": "certificate"} if every else self.options
 
         def single() -> Report:

@@ -38,11 +38,12 @@ class Doubled:
         self.function: Callable[[Sequence[Any]], list[Any]] = (
             jax.jit(source.__call__) if evaluator.is_compiled else source
         )
+        self.donates = source.donates
         self.point = Named(zip(self.names, (in_double(leaf) for leaf in self.leaves), strict=True))
 
     def __call__(self, point: Named) -> Named:
         """Return the outputs."""
-        with jax.enable_x64(True):
+        with jax.enable_x64(True):  # noqa: FBT003  # JAX's own signature
             leaves = self.placed(point)
             return Named(zip(self.out_names, map(in_double, self.function(leaves)), strict=True))
 
@@ -55,8 +56,8 @@ class Doubled:
 
     def precision(self) -> str:
         """Return the lowest precision that the function computes in, for all that 64 bits are enabled."""
-        with jax.enable_x64(True):
-            return lowest_precision(self.function, self.placed(self.point))
+        with jax.enable_x64(True):  # noqa: FBT003  # JAX's own signature
+            return lowest_precision(self.function, self.placed(self.point), donates=self.donates)
 
 
 def in_double(leaf: Any) -> Any:
@@ -65,11 +66,13 @@ def in_double(leaf: Any) -> Any:
     return array.astype(np.complex128 if np.issubdtype(array.dtype, np.complexfloating) else np.float64)
 
 
-def lowest_precision(function: Callable[[Sequence[Any]], Any], leaves: Sequence[Any]) -> str:
+def lowest_precision(function: Callable[[Sequence[Any]], Any], leaves: Sequence[Any], *, donates: bool) -> str:
     """Return the lowest precision at work between leaves and outputs; that of the leaves where JAX cannot trace it."""
     kinds = {leaf.dtype.name for leaf in leaves}
+    if donates:  # what is held constant is made anew in its calls, and would be a tracer
+        return max(map(_real, leaves), key=UNIT_ROUNDOFF.__getitem__)
     try:
-        kinds |= set(_kinds(jax.make_jaxpr(lambda x: function(x))(list(leaves)).jaxpr))
+        kinds |= set(_kinds(jax.make_jaxpr(function)(list(leaves)).jaxpr))
     except Exception:  # it looks at values: what its types say is all that is known
         kinds |= set()
     named = {str(REAL_PARTS.get(kind, kind)) for kind in kinds}
@@ -103,10 +106,10 @@ def reference_of(evaluator: Evaluator, reference: str | None, notes: list[str]) 
     ------
     UsageError
     """
-    low = any(UNIT_ROUNDOFF[_real(leaf)] > UNIT_ROUNDOFF["float64"] for leaf in evaluator.leaves)
+    low = any(UNIT_ROUNDOFF.get(_real(leaf), 0.0) > UNIT_ROUNDOFF["float64"] for leaf in evaluator.leaves)
     if reference is None or evaluator.unsteady or not low:
         return None, "float64"
-    precision = lowest_precision(evaluator.function, [*evaluator.leaves])
+    precision = lowest_precision(evaluator.function, evaluator.leaves, donates=evaluator.source.donates)
     precision = max([precision, *map(_real, evaluator.values)], key=UNIT_ROUNDOFF.__getitem__)
     try:
         doubled = Doubled(evaluator)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import copy
 from typing import Any, Final
 
 import numpy as np
@@ -23,22 +22,24 @@ SAME: Final = 1.0e3
 class Evaluator:
     """The function as the numerics see it: its differentiable outputs, without a graph where that changes nothing."""
 
-    def __init__(self, function: Callable[[Sequence[Any]], Any], graph: Graph) -> None:
+    def __init__(
+        self, function: Callable[[Sequence[Any]], Any], graph: Graph, *, claimed_precision: str = "float64"
+    ) -> None:
         self.function = function
         self.graph = graph
+        self.precision = claimed_precision
+        """That of what is claimed of it: where it is lower, the function is evaluated in double precision."""
+        self.within: Callable[[], AbstractContextManager[Any]] = (
+            nullcontext if claimed_precision == "float64" else doubling
+        )
         self.with_gradients = False
-        self.compared = False
+        self.compared = claimed_precision != "float64"
         self.notes: list[str] = []
-        self.within: Callable[[], AbstractContextManager[Any]] = nullcontext
-        self.precision = "float64"
-        """That of what is claimed of it, where the function is evaluated in a higher one."""
         self.known: Named | None = None
 
-    def doubled(self) -> Evaluator:
-        """Return the same function in double precision."""
-        made = copy(self)
-        made.compared, made.within, made.notes = True, doubling, []
-        return made
+    def doubled(self, precision: str) -> Evaluator:
+        """Return the same function in double precision, to judge what was worked out in a lower one."""
+        return Evaluator(self.function, self.graph, claimed_precision=precision)
 
     def evaluated(self, point: Named, *, with_gradients: bool) -> Named:
         """Evaluate at the point itself, once for all."""

@@ -247,8 +247,7 @@ class _Check:
         precision = lowest_precision(graph.outputs, graph.leaves)
         if not judged_in_double(self.reference, precision, graph.leaves):
             return evaluator
-        doubled = evaluator.doubled()
-        doubled.precision = precision
+        doubled = evaluator.doubled(precision)
         found = tried(
             partial(doubled.evaluated, point_of(graph, precision)),
             lambda found: max((off for off, _ in evaluator.distances(found)), default=0.0),

@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -165,10 +164,14 @@ class ModuleCost:
         borrowed: Borrowed,
         cost: Callable[[Any], Any],
         replayed: Generators | None,
+        lend: Callable[[Sequence[Any]], AbstractContextManager[Any]] | None = None,
     ) -> None:
+        self.own = parameters
         self.parameters = list(parameters.checked.values())
         self.borrowed = borrowed
-        self.lend: Callable[[Sequence[Any]], AbstractContextManager[Any]] = partial(borrowed.displaced, self.parameters)
+        self.lend: Callable[[Sequence[Any]], AbstractContextManager[Any]] = lend or partial(
+            borrowed.displaced, self.parameters
+        )
         self.cost = cost
         self.replayed = replayed
         self.with_gradients = False
@@ -215,12 +218,11 @@ class ModuleCost:
 
     def doubled(self) -> ModuleCost:
         """Return the same cost in double precision."""
-        made = copy(self)
         module = self.borrowed.module
         tensors = (*module.parameters(), *module.buffers())
-        made.lend = DoubledModule(self.borrowed.replaced, tensors, self.parameters).lend
-        made.notes = []
-        return made
+        scripted = any(isinstance(each, torch.jit.ScriptModule) for each in module.modules())
+        loan = DoubledModule(self.borrowed.replaced, tensors, self.parameters, scripted=scripted)
+        return ModuleCost(self.own, self.borrowed, self.cost, self.replayed, loan.lend)
 
     def evaluated(self, point: Named, *, with_gradients: bool) -> Any:
         """Evaluate at the point itself, once for all."""

@@ -237,7 +237,7 @@ def _culprit(error: BaseException) -> str:
     found = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
-        if not code.co_filename.startswith(FOLDERS):
+        if not code.co_filename.startswith(FOLDERS) and Path(code.co_filename).name != "contextlib.py":
             found = f" (in {code.co_qualname}, line {line} of {Path(code.co_filename).name})"
     return found
 
@@ -251,12 +251,20 @@ class DoubledModule:
         Context manager: puts other tensors in the places of a module's own, by their identity.
     tensors, checked
         All parameters and buffers; the parameters that are displaced.
+    scripted
+        Some module is a script.
     """
 
     def __init__(
-        self, replaced: Callable[[Mapping[int, torch.Tensor]], Any], tensors: Any, checked: Sequence[torch.Tensor]
+        self,
+        replaced: Callable[[Mapping[int, torch.Tensor]], Any],
+        tensors: Any,
+        checked: Sequence[torch.Tensor],
+        *,
+        scripted: bool,
     ) -> None:
         self.replaced = replaced
+        self.scripted = scripted
         self.checked = list(checked)
         ids = {id(tensor) for tensor in self.checked}
         held = [tensor for tensor in tensors if id(tensor) not in ids]
@@ -266,6 +274,8 @@ class DoubledModule:
     @contextmanager
     def lend(self, values: Sequence[torch.Tensor]) -> Iterator[Self]:
         """Give the parameters these values, and the buffers copies of their own, for the time of one call."""
+        if self.scripted:
+            raise TypeError("parameters of a torch.jit script cannot be given another precision for one call")
         instead = {id(p): _parameter(value, p) for p, value in zip(self.checked, values, strict=True)}
         buffers = {id(buffer): double(buffer.clone()) for buffer in self.buffers}
         mode = Doubled()
