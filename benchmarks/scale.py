@@ -122,7 +122,7 @@ def journal() -> None:
     """Milliseconds that a journal adds to an evaluation, and to one that is taken from it."""
     print("the journal")
     with tempfile.TemporaryDirectory() as folder:
-        run = Journal(f"{folder}/run.sqlite").run("check_gradient", 0, {"point": "", "seed": 0})
+        run = Journal(f"{folder}/run.sqlite").identified("check_gradient", 0, {"point": "", "seed": 0})
         run.base(np.ones(1), 0.0)
         outcome = Outcome(np.ones(1), mark=b"12345678")
         keys = [k.to_bytes(16, "big") for k in range(2000)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,8 +21,10 @@ import numpy as np
 from gradproof._evaluation.batches import NOISES, SUMMATION
 from gradproof._evaluation.site import Outcome
 from gradproof._numerics.statistics import within
+from gradproof._problem.problem import Problem
 from gradproof._words.errors import JournalError
 from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.settings import Settings
 from gradproof._words.vectors import FloatArray, norm
 
 APPLICATION: Final = 0x67726A6C
@@ -143,8 +145,21 @@ class Journal:
         found = self.execute("SELECT identity FROM run ORDER BY id LIMIT 1")
         return None if found is None else int(json.loads(found[0])["seed"])
 
-    def run(self, verb: str, place: int, identity: Identity) -> Run:
-        """Return a run, begun or gone on with.
+    def run(
+        self, verb: str, place: int, problem: Problem, noun: str, function: Any, claim: Any, settings: Settings
+    ) -> Run:
+        """Return a run, begun or gone on with; the other arguments are what it belongs to."""
+        identity = {
+            noun: name_of(function),
+            "point": digest_of([repr([(b.name, b.shape, b.dtype) for b in problem.all_blocks]), *problem.values]),
+            "claim": name_of(claim) if callable(claim) else "",
+            "blocks": [block.name for block in problem.blocks],
+            **{name: getattr(settings, name) for name in ("tolerance", "confidence", "strategy", "budget", "seed")},
+        }
+        return self.identified(verb, place, identity)
+
+    def identified(self, verb: str, place: int, identity: Identity) -> Run:
+        """Return the run of an identity, begun or gone on with.
 
         Raises
         ------
@@ -197,8 +212,9 @@ class Run:
     number: int
     identity: Identity
 
-    def claims(self, digest: str) -> None:
+    def claims(self, blocks: Sequence[FloatArray]) -> None:
         """Note the claimed gradient's values, or compare them with those that were noted."""
+        digest = digest_of(blocks)
         there = self.journal.execute("SELECT claim FROM run WHERE id = ?", self.number)[0]
         if there is None:
             self.journal.execute("UPDATE run SET claim = ? WHERE id = ?", digest, self.number)
@@ -249,10 +265,11 @@ class Run:
     def record(self, key: bytes, recipe: str, step: float, outcome: Outcome) -> None:
         """Keep what came of a call: it is safe when this returns."""
         values = None if outcome.values is None else _blob(outcome.values)
+        error = outcome.error.encode(errors="backslashreplace").decode()  # lone surrogates are no text to SQLite
         text = recipe if len(recipe) <= RECIPE_SHOWN else recipe[:RECIPE_SHOWN] + " …"
         self.journal.execute(
             "INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(self.number, key, text, step, values, outcome.error, outcome.mark, outcome.seconds),
+            *(self.number, key, text, step, values, error, outcome.mark, outcome.seconds),
         )
 
     def conclude(self, verdict: str, report: str) -> None:
@@ -369,7 +386,7 @@ def _values(blob: bytes) -> FloatArray:
 # -- what a run belongs to ---------------------------------------------------------------------------------------------
 
 
-def digest_of(arrays: Iterator[Any] | list[Any]) -> str:
+def digest_of(arrays: Sequence[Any]) -> str:
     """Return a short digest of some flat arrays' values."""
     digest = blake2b(digest_size=8)
     for array in arrays:

@@ -17,14 +17,16 @@ from typing import Final
 
 import numpy as np
 
-from gradproof._evaluation.pools import Mapped, kill, like, packed, said, started
-from gradproof._evaluation.site import SITES, Clock, Outcome, Site, call_there, keep, knows
+from gradproof._evaluation.pools import Mapped, kill, like, packed, said, size_of, started
+from gradproof._evaluation.site import SITES, Clock, Outcome, Site, call_there, knows
 from gradproof._words.directions import Direction
 from gradproof._words.errors import UsageError, WorkersLost
 from gradproof._words.settings import Execution
 
 RETRIES: Final = 2
 """Times that a call is sent again after its worker died or hung; the last time alone, so that it answers for itself."""
+Arrival = Callable[[bytes, Direction | None, float, Outcome], None]
+"""Told of each outcome that has come home."""
 Task = tuple[bytes, Direction | None, float]
 """A key, and the recipe and step that it stands for; no recipe stands for the point itself."""
 
@@ -86,18 +88,18 @@ class Workers:
         self.executor: Executor = Mapped(execution.workers) if callable(execution.workers) else execution.engine
         if self.own:
             self.executor = started(execution.workers)
-        self.count = int(getattr(self.executor, "_max_workers", 0) or 0)
+        self.count = size_of(self.executor)
         self.flights: dict[bytes, Flight] = {}
         self.landed: SimpleQueue[tuple[bytes, Future[Outcome | None]]] = SimpleQueue()
         self.arrived: dict[bytes, Outcome] = {}
         self.site: Site | None = None
         self.key, self.shipment = "", b""
-        self.arrival: Callable[[bytes, Flight, Outcome], None] = lambda *_: None
+        self.arrival: Arrival = lambda *_: None
         self.last = clock()
 
     # -- the problem -------------------------------------------------------------------------------------------------
 
-    def introduce(self, site: Site, arrival: Callable[[bytes, Flight, Outcome], None]) -> None:
+    def introduce(self, site: Site, arrival: Arrival) -> None:
         """Make a problem known to the workers; calls of another one are forgotten.
 
         Raises
@@ -108,7 +110,7 @@ class Workers:
         self.forget()
         self.site, self.arrival = site, arrival
         self.key, self.shipment = secrets.token_hex(8), b""
-        keep(self.key, site)
+        SITES[self.key] = site
         self.warm_up()
 
     def refresh(self) -> None:
@@ -116,7 +118,7 @@ class Workers:
         if self.shipment and self.site is not None:
             SITES.pop(self.key, None)
             self.key, self.shipment = secrets.token_hex(8), b""
-            keep(self.key, self.site)
+            SITES[self.key] = self.site
 
     def warm_up(self) -> None:
         """Start the workers, and see that they take the problem."""
@@ -206,7 +208,7 @@ class Workers:
     def _arrive(self, key: bytes, outcome: Outcome) -> None:
         flight = self.flights.pop(key)
         self.arrived[key] = outcome
-        self.arrival(key, flight, outcome)
+        self.arrival(key, flight.direction, flight.step, outcome)
 
     def _wait(self) -> None:
         """Wait until something has arrived, or hangs."""
