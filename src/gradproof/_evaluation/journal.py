@@ -176,7 +176,9 @@ class Journal:
         if own is None:
             self.execute("INSERT INTO run (verb, place, identity) VALUES (?, ?, ?)", verb, place, text)
             own = self.execute("SELECT id FROM run WHERE verb = ? AND place = ?", verb, place)
-        return Run(self, int(own[0]), identity)
+        with self.told():
+            keys = self.connection.execute("SELECT key FROM evaluation WHERE run = ?", (own[0],)).fetchall()
+        return Run(self, int(own[0]), identity, frozenset(key for (key,) in keys))
 
     def compare(
         self, there: Identity, identity: Identity, meaning: str = "Values of one check prove nothing in another"
@@ -206,11 +208,14 @@ class Run:
         Where it is.
     identity
         What it belongs to.
+    keys
+        Of the calls that were known when it was begun, or gone on with.
     """
 
     journal: Journal
     number: int
     identity: Identity
+    keys: frozenset[bytes]
 
     def claims(self, blocks: Sequence[FloatArray]) -> None:
         """Note the claimed gradient's values, or compare them with those that were noted."""
@@ -253,7 +258,9 @@ class Run:
         return there
 
     def recall(self, key: bytes) -> Outcome | None:
-        """Return what is known of a call."""
+        """Return what was known of a call before this process began."""
+        if key not in self.keys:
+            return None
         found = self.journal.execute(
             "SELECT vals, error, mark, seconds FROM evaluation WHERE run = ? AND key = ?", self.number, key
         )

@@ -84,6 +84,8 @@ class Site:
 
     width = 1
     """Points that are worth asking for ahead."""
+    lost = 0
+    """Calls of which there is no value, as their workers died or hung."""
 
     def __init__(self, problem: Problem, answers: Answers, clock: Clock | None = None) -> None:
         self.problem = problem

@@ -63,6 +63,7 @@ class Supply(Site):
         self.workers = workers
         self.guesses = guesses
         self.width = 1 if workers is None else WIDTH
+        self.lost = 0
         self.observer = observer
         self.asked: Counter[tuple[str, float]] = Counter()
         self._text: tuple[Direction | None, str] = None, ""
@@ -97,6 +98,7 @@ class Supply(Site):
         if known is not None and known.mark != mark:
             known = None  # the recipe is made into another displacement than it was: by another NumPy, say
         outcome = known or self.elsewhere(key, direction, step, mark)
+        self.lost += outcome.lost
         if self.observer is not None and (outcome.trace or outcome.lost):
             self.observer(Failed(text, step, outcome.error, outcome.trace))
         return outcome

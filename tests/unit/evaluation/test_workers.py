@@ -260,13 +260,18 @@ def always(path, what):
 def test_a_call_that_ends_its_worker_each_time_is_a_failed_evaluation_that_is_named(tmp_path, what):
     log, seen = tmp_path / "log", []
     cost = always(str(log), what)
-    report = check(cost, workers=2, timeout=0.7, budget=40, observer=seen.append)
+    report = check(cost, workers=2, timeout=60 if what == "dies" else 1.5, budget=40, observer=seen.append)
     points = log.read_text().split()
     assert len(points) == RETRIES + 1
     assert len(set(points)) == 1
     assert report.verdict is Verdict.CORRECT
-    assert any(f"lost {RETRIES + 1} times" in note and "at θ" in note for note in report.notes)
-    assert any(isinstance(event, Failed) and event.trace == "" and "lost" in event.error for event in seen)
+    (failed,) = [event for event in seen if isinstance(event, Failed)]
+    assert f"lost {RETRIES + 1} times" in failed.error
+    assert failed.trace == ""
+    assert failed.step != 0
+    assert (
+        "1 call of the cost came to nothing, as workers died or hung: the verdict rests on the others." in report.notes
+    )
 
 
 def test_the_workers_traceback_is_told_as_text():
