@@ -122,12 +122,12 @@ class Workers:
 
     def warm_up(self) -> None:
         """Start the workers, and see that they take the problem."""
-        said = self._asked(None)
-        if None in said:
+        answers = self._asked(None)
+        if None in answers:
             self.shipment = self.shipment or packed(self.site)
-            said = self._asked(self.shipment)
-        if any(said):
-            *_, last = next(filter(None, said)).strip().splitlines()
+            answers = self._asked(self.shipment)
+        if any(answers):
+            *_, last = next(filter(None, answers)).strip().splitlines()
             raise UsageError(
                 f"a worker cannot take the problem: {last}",
                 where="engine=",
@@ -149,6 +149,10 @@ class Workers:
                 where="engine=",
                 meaning="The workers die before the first call",
                 remedy='Put what starts the check under if __name__ == "__main__":, as new processes import the script',
+            ) from error
+        except RuntimeError as error:
+            raise WorkersLost(
+                said(error), where="engine=", meaning="It takes no calls", remedy="Give one that is not shut down"
             ) from error
 
     def forget(self) -> None:
@@ -195,7 +199,7 @@ class Workers:
         """Send a call; when it has landed, it says so in the queue."""
         try:
             future = self.executor.submit(call_there, self.key, shipment, flight.direction, flight.step)
-        except BrokenExecutor as error:  # it will be seen with the others
+        except RuntimeError as error:  # broken, or shut down: it will be seen with the others
             future = Future()
             future.set_exception(error)
         flight.sent(future, self.clock())
@@ -267,13 +271,18 @@ class Workers:
             self.executor.flush()  # by itself: one call that a map cannot make fails all of its calls
 
     def _mend(self, why: str) -> None:
-        """The pool broke, and lost every call: send them again to a fresh one; who is lost twice is sent alone."""
+        """The pool broke, and lost every call: send them again to a fresh one; who may have broken two is sent alone."""
+        suspects = self._oldest()[: self.count or None]
         self._renew(why)
-        for key, flight in list(self.flights.items()):
-            if flight.lose() == RETRIES:
+        for key in suspects:
+            if self.flights[key].lose() == RETRIES:
                 self._send_alone(key)
-        for key in list(self.flights):
+        for key in self._oldest():
             self._again(key)
+
+    def _oldest(self) -> list[bytes]:
+        """Return the calls on their way in the order in which they were sent: the first are those that are being made."""
+        return sorted(self.flights, key=lambda key: self.flights[key].since)
 
     def _send_alone(self, key: bytes) -> None:
         """Send a call while no other is on its way, and wait for it: if the pool breaks, this call has broken it."""
@@ -298,7 +307,7 @@ class Workers:
 
     def _give_up(self) -> None:
         """Nothing has arrived for too long: those that are being evaluated hang. Processes of ours are ended, of others left."""
-        oldest = sorted(self.flights, key=lambda key: self.flights[key].since)
+        oldest = self._oldest()
         hung = oldest[: self.count or None]
         fresh = like(self.executor)
         if fresh is not None:

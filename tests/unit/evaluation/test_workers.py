@@ -16,7 +16,7 @@ import pytest
 
 from gradproof import UsageError, Verdict, WorkersLost, check_gradient
 from gradproof._evaluation.journal import read_runs
-from gradproof._evaluation.workers import RETRIES
+from gradproof._evaluation.workers import RETRIES, Workers
 from gradproof._words.events import Failed
 
 THETA = np.random.default_rng([6, 18]).standard_normal(30)
@@ -222,6 +222,23 @@ def test_a_worker_that_fails_once_changes_nothing(tmp_path, what):
     report = check(once(str(tmp_path / "flag"), what), workers=2, timeout=2.0)
     assert (tmp_path / "flag").exists()
     assert report == check(make_cost())
+
+
+def test_of_the_calls_that_wait_none_is_blamed_for_pools_that_break(tmp_path, monkeypatch):
+    alone, send_alone = [], Workers._send_alone
+    monkeypatch.setattr(Workers, "_send_alone", lambda self, key: alone.append(key) or send_alone(self, key))
+    first, second = (once(str(tmp_path / name), "dies") for name in ("one", "two"))
+    cost = lambda w: first(w) * 0 + second(w)
+    assert check(cost, workers=2, strategy="coordinates") == check(make_cost(), strategy="coordinates")
+    assert (tmp_path / "two").exists()
+    assert len(alone) <= 2 * 2  # of some sixty that were on their way
+
+
+def test_an_engine_that_is_shut_down_is_named():
+    engine = ThreadPoolExecutor(1)
+    engine.shutdown()
+    with pytest.raises(WorkersLost, match=r"after shutdown.*not shut down"):
+        check(make_cost(), engine=engine)
 
 
 def test_a_pool_of_the_users_that_breaks_is_made_anew(tmp_path):
