@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,8 +21,10 @@ import numpy as np
 from gradproof._evaluation.batches import NOISES, SUMMATION
 from gradproof._evaluation.site import Outcome
 from gradproof._numerics.statistics import within
+from gradproof._problem.problem import Problem
 from gradproof._words.errors import JournalError
 from gradproof._words.precision import UNIT_ROUNDOFF
+from gradproof._words.settings import Settings
 from gradproof._words.vectors import FloatArray, norm
 
 APPLICATION: Final = 0x67726A6C
@@ -143,8 +145,21 @@ class Journal:
         found = self.execute("SELECT identity FROM run ORDER BY id LIMIT 1")
         return None if found is None else int(json.loads(found[0])["seed"])
 
-    def run(self, verb: str, place: int, identity: Identity) -> Run:
-        """Return a run, begun or gone on with.
+    def run(
+        self, verb: str, place: int, problem: Problem, noun: str, function: Any, claim: Any, settings: Settings
+    ) -> Run:
+        """Return a run, begun or gone on with; the other arguments are what it belongs to."""
+        identity = {
+            noun: name_of(function),
+            "point": digest_of([repr([(b.name, b.shape, b.dtype) for b in problem.all_blocks]), *problem.values]),
+            "claim": name_of(claim) if callable(claim) else "",
+            "blocks": [block.name for block in problem.blocks],
+            **{name: getattr(settings, name) for name in ("tolerance", "confidence", "strategy", "budget", "seed")},
+        }
+        return self.identified(verb, place, identity)
+
+    def identified(self, verb: str, place: int, identity: Identity) -> Run:
+        """Return the run of an identity, begun or gone on with.
 
         Raises
         ------
@@ -161,7 +176,9 @@ class Journal:
         if own is None:
             self.execute("INSERT INTO run (verb, place, identity) VALUES (?, ?, ?)", verb, place, text)
             own = self.execute("SELECT id FROM run WHERE verb = ? AND place = ?", verb, place)
-        return Run(self, int(own[0]), identity)
+        with self.told():
+            keys = self.connection.execute("SELECT key FROM evaluation WHERE run = ?", (own[0],)).fetchall()
+        return Run(self, int(own[0]), identity, frozenset(key for (key,) in keys))
 
     def compare(
         self, there: Identity, identity: Identity, meaning: str = "Values of one check prove nothing in another"
@@ -191,14 +208,18 @@ class Run:
         Where it is.
     identity
         What it belongs to.
+    keys
+        Of the calls that were known when it was begun, or gone on with.
     """
 
     journal: Journal
     number: int
     identity: Identity
+    keys: frozenset[bytes]
 
-    def claims(self, digest: str) -> None:
+    def claims(self, blocks: Sequence[FloatArray]) -> None:
         """Note the claimed gradient's values, or compare them with those that were noted."""
+        digest = digest_of(blocks)
         there = self.journal.execute("SELECT claim FROM run WHERE id = ?", self.number)[0]
         if there is None:
             self.journal.execute("UPDATE run SET claim = ? WHERE id = ?", digest, self.number)
@@ -237,7 +258,9 @@ class Run:
         return there
 
     def recall(self, key: bytes) -> Outcome | None:
-        """Return what is known of a call."""
+        """Return what was known of a call before this process began."""
+        if key not in self.keys:
+            return None
         found = self.journal.execute(
             "SELECT vals, error, mark, seconds FROM evaluation WHERE run = ? AND key = ?", self.number, key
         )
@@ -249,10 +272,11 @@ class Run:
     def record(self, key: bytes, recipe: str, step: float, outcome: Outcome) -> None:
         """Keep what came of a call: it is safe when this returns."""
         values = None if outcome.values is None else _blob(outcome.values)
+        error = outcome.error.encode(errors="backslashreplace").decode()  # lone surrogates are no text to SQLite
         text = recipe if len(recipe) <= RECIPE_SHOWN else recipe[:RECIPE_SHOWN] + " …"
         self.journal.execute(
             "INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(self.number, key, text, step, values, outcome.error, outcome.mark, outcome.seconds),
+            *(self.number, key, text, step, values, error, outcome.mark, outcome.seconds),
         )
 
     def conclude(self, verdict: str, report: str) -> None:
@@ -369,7 +393,7 @@ def _values(blob: bytes) -> FloatArray:
 # -- what a run belongs to ---------------------------------------------------------------------------------------------
 
 
-def digest_of(arrays: Iterator[Any] | list[Any]) -> str:
+def digest_of(arrays: Sequence[Any]) -> str:
     """Return a short digest of some flat arrays' values."""
     digest = blake2b(digest_size=8)
     for array in arrays:

@@ -74,6 +74,14 @@ def started(workers: int) -> Executor:
     return pool
 
 
+def size_of(executor: Any) -> int:
+    """Return how many calls a pool makes at once, 0 where it does not tell: the library's and loky's, MPI's, Dask's do."""
+    threads = getattr(getattr(executor, "_client", None), "nthreads", None)
+    if threads is not None:
+        return sum(threads().values())
+    return int(getattr(executor, "_max_workers", 0) or getattr(executor, "num_workers", 0) or 0)
+
+
 def like(executor: Any) -> Executor | None:
     """Return a fresh pool like one of processes that broke; None where that is not known to be possible."""
     from concurrent.futures import ProcessPoolExecutor

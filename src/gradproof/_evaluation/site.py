@@ -84,6 +84,8 @@ class Site:
 
     width = 1
     """Points that are worth asking for ahead."""
+    lost = 0
+    """Calls of which there is no value, as their workers died or hung."""
 
     def __init__(self, problem: Problem, answers: Answers, clock: Clock | None = None) -> None:
         self.problem = problem
@@ -176,15 +178,10 @@ def unpack(key: str, shipment: bytes) -> Site:
     cost, point, claimed, only, exclude, has_aux, answers, clock = loads(shipment)  # noqa: S301  # we have sent it
     # What is claimed stays at home; whether a gradient comes back beside the cost is known here, too.
     problem = Problem(cost, point, claimed, only=only, exclude=exclude, has_aux=has_aux)
-    keep(key, Site(problem, answers, clock))
-    return SITES[key]
-
-
-def keep(key: str, site: Site) -> None:
-    """Know a problem from now on, and forget the oldest of too many."""
-    SITES[key] = site
+    SITES[key] = site = Site(problem, answers, clock)
     while len(SITES) > KEPT:
         SITES.popitem(last=False)
+    return site
 
 
 def knows(key: str, shipment: bytes | None) -> str | None:

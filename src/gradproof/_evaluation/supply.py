@@ -7,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from gradproof._evaluation.journal import Journal, Run, digest_of, name_of
 from gradproof._evaluation.site import Clock, Marker, Outcome, Site
-from gradproof._evaluation.workers import Flight, Task, Workers
 from gradproof._problem.answers import Answers
 from gradproof._problem.problem import Problem, Watcher
 from gradproof._words.directions import Direction
@@ -20,6 +18,10 @@ from gradproof._words.events import Failed, Observer
 from gradproof._words.results import Report
 from gradproof._words.settings import Execution, Settings
 from gradproof._words.vectors import Components, FloatArray
+
+if TYPE_CHECKING:  # loaded when they are used: most checks have neither, and some Pythons no SQLite
+    from gradproof._evaluation.journal import Journal, Run
+    from gradproof._evaluation.workers import Task, Workers
 
 WIDTH: Final = 256
 """Points that are on their way at once: enough for any pool that is kept busy, few enough to be watched."""
@@ -61,6 +63,7 @@ class Supply(Site):
         self.workers = workers
         self.guesses = guesses
         self.width = 1 if workers is None else WIDTH
+        self.lost = 0
         self.observer = observer
         self.asked: Counter[tuple[str, float]] = Counter()
         self._text: tuple[Direction | None, str] = None, ""
@@ -76,7 +79,7 @@ class Supply(Site):
     def claims(self, blocks: Sequence[FloatArray]) -> None:
         """Take in the gradient that is claimed."""
         if self.run is not None:
-            self.run.claims(digest_of(list(blocks)))
+            self.run.claims(list(blocks))
 
     def get(self, direction: Direction | None, components: Components, step: float, watch: Watcher | None) -> Outcome:
         """Return what is known of θ + step · v, or have it evaluated."""
@@ -88,13 +91,14 @@ class Supply(Site):
         if known is None and self.workers is None:
             outcome = self.ask(components, step, marker)
             outcome = replace(outcome, mark=marker.digest.digest())
-            self.arrived(key, Flight(direction, step), outcome)
+            self.arrived(key, direction, step, outcome)
             return outcome
         self.displaced(components, step, marker)
         mark = marker.digest.digest()
         if known is not None and known.mark != mark:
             known = None  # the recipe is made into another displacement than it was: by another NumPy, say
         outcome = known or self.elsewhere(key, direction, step, mark)
+        self.lost += outcome.lost
         if self.observer is not None and (outcome.trace or outcome.lost):
             self.observer(Failed(text, step, outcome.error, outcome.trace))
         return outcome
@@ -109,7 +113,7 @@ class Supply(Site):
         """
         if self.workers is None:
             outcome = replace(self.ask(() if direction is None else self.components(direction), step, None), mark=mark)
-            self.arrived(key, Flight(direction, step), outcome)
+            self.arrived(key, direction, step, outcome)
             return outcome
         self.workers.send([(key, direction, step)])
         outcome = self.workers.take(key)
@@ -126,7 +130,8 @@ class Supply(Site):
         """Begin what is going to be asked for, and what may be, where that is allowed."""
         if self.workers is None or not (sure or self.guesses):
             return
-        components, tasks, text = self.components(direction), list[Task](), self.text(direction)
+        components, text = self.components(direction), self.text(direction)
+        tasks: list[Task] = []
         for step in dict.fromkeys(steps):
             key = self.key(text, step)
             if key in self.workers or (self.run is not None and self.run.recall(key) is not None):
@@ -136,10 +141,10 @@ class Supply(Site):
                 tasks.append((key, direction, step))
         self.workers.send(tasks)
 
-    def arrived(self, key: bytes, flight: Flight, outcome: Outcome) -> None:
+    def arrived(self, key: bytes, direction: Direction | None, step: float, outcome: Outcome) -> None:
         """Keep what came of a call, asked for or not: what was not asked of the function, or was lost, is no value."""
         if self.run is not None and not (outcome.outside or outcome.lost):
-            self.run.record(key, self.text(flight.direction), flight.step, outcome)
+            self.run.record(key, self.text(direction), step, outcome)
 
     def text(self, direction: Direction | None) -> str:
         """Write a recipe out; "" for the point itself."""
@@ -178,8 +183,12 @@ class Means:
     def __enter__(self) -> Self:
         try:
             if self.execution.journal is not None:
+                from gradproof._evaluation.journal import Journal
+
                 self.journal = Journal(self.execution.journal)
             if self.execution.elsewhere:
+                from gradproof._evaluation.workers import Workers
+
                 self.workers = Workers(self.execution, self.clock)
         except BaseException:
             self.__exit__(None, None, None)
@@ -228,14 +237,7 @@ class Means:
             Where the problem cannot be sent to workers.
         """
         if self.journal is not None:
-            identity = {
-                answers.noun: name_of(function),
-                "point": digest_of([repr([(b.name, b.shape, b.dtype) for b in problem.all_blocks]), *problem.values]),
-                "claim": name_of(claim) if callable(claim) else "",
-                "blocks": [block.name for block in problem.blocks],
-                **{name: getattr(settings, name) for name in ("tolerance", "confidence", "strategy", "budget", "seed")},
-            }
-            self.run = self.journal.run(verb, place, identity)
+            self.run = self.journal.run(verb, place, problem, answers.noun, function, claim, settings)
         if self.journal is None and self.workers is None:
             return None
         supply = Supply(

@@ -17,14 +17,16 @@ from typing import Final
 
 import numpy as np
 
-from gradproof._evaluation.pools import Mapped, kill, like, packed, said, started
-from gradproof._evaluation.site import SITES, Clock, Outcome, Site, call_there, keep, knows
+from gradproof._evaluation.pools import Mapped, kill, like, packed, said, size_of, started
+from gradproof._evaluation.site import SITES, Clock, Outcome, Site, call_there, knows
 from gradproof._words.directions import Direction
 from gradproof._words.errors import UsageError, WorkersLost
 from gradproof._words.settings import Execution
 
 RETRIES: Final = 2
 """Times that a call is sent again after its worker died or hung; the last time alone, so that it answers for itself."""
+Arrival = Callable[[bytes, Direction | None, float, Outcome], None]
+"""Told of each outcome that has come home."""
 Task = tuple[bytes, Direction | None, float]
 """A key, and the recipe and step that it stands for; no recipe stands for the point itself."""
 
@@ -86,18 +88,18 @@ class Workers:
         self.executor: Executor = Mapped(execution.workers) if callable(execution.workers) else execution.engine
         if self.own:
             self.executor = started(execution.workers)
-        self.count = int(getattr(self.executor, "_max_workers", 0) or 0)
+        self.count = size_of(self.executor)
         self.flights: dict[bytes, Flight] = {}
         self.landed: SimpleQueue[tuple[bytes, Future[Outcome | None]]] = SimpleQueue()
         self.arrived: dict[bytes, Outcome] = {}
         self.site: Site | None = None
         self.key, self.shipment = "", b""
-        self.arrival: Callable[[bytes, Flight, Outcome], None] = lambda *_: None
+        self.arrival: Arrival = lambda *_: None
         self.last = clock()
 
     # -- the problem -------------------------------------------------------------------------------------------------
 
-    def introduce(self, site: Site, arrival: Callable[[bytes, Flight, Outcome], None]) -> None:
+    def introduce(self, site: Site, arrival: Arrival) -> None:
         """Make a problem known to the workers; calls of another one are forgotten.
 
         Raises
@@ -108,7 +110,7 @@ class Workers:
         self.forget()
         self.site, self.arrival = site, arrival
         self.key, self.shipment = secrets.token_hex(8), b""
-        keep(self.key, site)
+        SITES[self.key] = site
         self.warm_up()
 
     def refresh(self) -> None:
@@ -116,16 +118,16 @@ class Workers:
         if self.shipment and self.site is not None:
             SITES.pop(self.key, None)
             self.key, self.shipment = secrets.token_hex(8), b""
-            keep(self.key, self.site)
+            SITES[self.key] = self.site
 
     def warm_up(self) -> None:
         """Start the workers, and see that they take the problem."""
-        said = self._asked(None)
-        if None in said:
+        answers = self._asked(None)
+        if None in answers:
             self.shipment = self.shipment or packed(self.site)
-            said = self._asked(self.shipment)
-        if any(said):
-            *_, last = next(filter(None, said)).strip().splitlines()
+            answers = self._asked(self.shipment)
+        if any(answers):
+            *_, last = next(filter(None, answers)).strip().splitlines()
             raise UsageError(
                 f"a worker cannot take the problem: {last}",
                 where="engine=",
@@ -147,6 +149,10 @@ class Workers:
                 where="engine=",
                 meaning="The workers die before the first call",
                 remedy='Put what starts the check under if __name__ == "__main__":, as new processes import the script',
+            ) from error
+        except RuntimeError as error:
+            raise WorkersLost(
+                said(error), where="engine=", meaning="It takes no calls", remedy="Give one that is not shut down"
             ) from error
 
     def forget(self) -> None:
@@ -193,7 +199,7 @@ class Workers:
         """Send a call; when it has landed, it says so in the queue."""
         try:
             future = self.executor.submit(call_there, self.key, shipment, flight.direction, flight.step)
-        except BrokenExecutor as error:  # it will be seen with the others
+        except RuntimeError as error:  # broken, or shut down: it will be seen with the others
             future = Future()
             future.set_exception(error)
         flight.sent(future, self.clock())
@@ -206,7 +212,7 @@ class Workers:
     def _arrive(self, key: bytes, outcome: Outcome) -> None:
         flight = self.flights.pop(key)
         self.arrived[key] = outcome
-        self.arrival(key, flight, outcome)
+        self.arrival(key, flight.direction, flight.step, outcome)
 
     def _wait(self) -> None:
         """Wait until something has arrived, or hangs."""
@@ -265,13 +271,18 @@ class Workers:
             self.executor.flush()  # by itself: one call that a map cannot make fails all of its calls
 
     def _mend(self, why: str) -> None:
-        """The pool broke, and lost every call: send them again to a fresh one; who is lost twice is sent alone."""
+        """The pool broke, and lost every call: send them again to a fresh one; who may have broken two is sent alone."""
+        suspects = self._oldest()[: self.count or None]
         self._renew(why)
-        for key, flight in list(self.flights.items()):
-            if flight.lose() == RETRIES:
+        for key in suspects:
+            if self.flights[key].lose() == RETRIES:
                 self._send_alone(key)
-        for key in list(self.flights):
+        for key in self._oldest():
             self._again(key)
+
+    def _oldest(self) -> list[bytes]:
+        """Return the calls on their way in the order in which they were sent: the first are those that are being made."""
+        return sorted(self.flights, key=lambda key: self.flights[key].since)
 
     def _send_alone(self, key: bytes) -> None:
         """Send a call while no other is on its way, and wait for it: if the pool breaks, this call has broken it."""
@@ -296,7 +307,7 @@ class Workers:
 
     def _give_up(self) -> None:
         """Nothing has arrived for too long: those that are being evaluated hang. Processes of ours are ended, of others left."""
-        oldest = sorted(self.flights, key=lambda key: self.flights[key].since)
+        oldest = self._oldest()
         hung = oldest[: self.count or None]
         fresh = like(self.executor)
         if fresh is not None:

@@ -220,6 +220,9 @@ def notes_on_lines(
 ) -> list[str]:
     """Say what happened on the way."""
     notes = []
+    if lost := study.engine.source.lost:
+        of = f"{lost} call{'s' if lost > 1 else ''} of the {study.engine.answers.noun}"
+        notes.append(f"{of} came to nothing, as workers died or hung: the verdict rests on the others.")
     if certificate is not None and certificate.remeasured:
         notes.append(
             f"{certificate.remeasured} of {certificate.lines} lines did not look smooth and were measured again at shorter steps along the same direction."

@@ -52,7 +52,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A call of the function came to nothing, elsewhere: in a worker, or in an earlier run that a journal has.
+    """A call of the function came to nothing in a worker, or took the worker with it.
 
     Parameters
     ----------

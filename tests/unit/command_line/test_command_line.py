@@ -505,7 +505,7 @@ def test_a_run_that_is_not_over_says_so(run, tmp_path):
 
     journal = Journal(str(tmp_path / "run.sqlite"))
     assert run("runs", str(tmp_path / "run.sqlite"))[1].endswith("holds no run yet.\n")
-    journal.run("check_gradient", 1, {"point": "", "seed": 0})
+    journal.identified("check_gradient", 1, {"point": "", "seed": 0})
     assert "point 2" in run("runs", str(tmp_path / "run.sqlite"))[1]
     assert "It is not over" in run("runs", str(tmp_path / "run.sqlite"), "1")[1]
     journal.close()

@@ -310,12 +310,14 @@ def test_what_is_not_there_cannot_be_read(tmp_path):
 
 def test_slow_values_are_on_the_disk_before_the_next_is_asked_for(path):
     journal = Journal(str(path))
-    run = journal.run("check_gradient", 0, {"point": "p", "seed": 1})
+    run = journal.identified("check_gradient", 0, {"point": "p", "seed": 1})
     assert journal.execute("PRAGMA synchronous")[0] == 1
     run.base(np.array([1.0]), seconds=2.0)
     assert journal.execute("PRAGMA synchronous")[0] == 2
     run.record(b"key", "recipe", 0.5, Outcome(np.array([1.0, np.nan]), mark=b"m"))
-    np.testing.assert_array_equal(run.recall(b"key").values, [1.0, np.nan])
+    again = journal.identified("check_gradient", 0, {"point": "p", "seed": 1})
+    assert again.recall(b"other") is None
+    np.testing.assert_array_equal(again.recall(b"key").values, [1.0, np.nan])
     journal.close()
 
 

@@ -7,11 +7,12 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing.connection import wait
+from types import SimpleNamespace
 
 import numpy as np
 
 from gradproof import Problem
-from gradproof._evaluation.pools import Mapped, kill, like, packed, said, spread, started
+from gradproof._evaluation.pools import Mapped, kill, like, packed, said, size_of, spread, started
 from gradproof._evaluation.site import Site, unpack
 from gradproof._problem.answers import OneNumber
 
@@ -85,3 +86,10 @@ def test_a_problem_is_sent_without_its_claim():
     site = unpack("key", packed(Site(problem, OneNumber(problem))))
     assert site.problem.claimed == 0.0
     assert site.ask((), 0.0, None).values == [3.0]
+
+
+def test_how_many_calls_a_pool_makes_at_once_is_asked_of_each_kind():
+    client = SimpleNamespace(nthreads=lambda: {"one": 4, "other": 2})
+    with ThreadPoolExecutor(3) as threads:
+        pools = [threads, SimpleNamespace(_client=client), SimpleNamespace(num_workers=5), Mapped(map)]
+        assert [size_of(pool) for pool in pools] == [3, 6, 5, 0]

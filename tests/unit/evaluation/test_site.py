@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradproof import Problem
-from gradproof._evaluation.site import KEPT, SITES, Marker, Site, call_there, keep, knows
+from gradproof._evaluation.site import KEPT, SITES, Marker, Site, call_there, knows, unpack
 from gradproof._problem.answers import OneNumber
 from gradproof._problem.problem import OutOfBounds
 from gradproof._words.directions import Coordinate, GivenDirection, RandomDirection
@@ -122,5 +122,5 @@ def test_a_worker_says_why_it_cannot_take_a_problem():
 
 def test_a_worker_forgets_the_oldest_of_many_problems():
     for k in range(KEPT + 1):
-        keep(str(k), site_of(np.sum))
+        unpack(str(k), shipment_of(np.sum))
     assert list(SITES) == [str(k) for k in range(1, KEPT + 1)]

@@ -69,7 +69,7 @@ def test_a_value_that_is_known_is_displaced_all_the_same_once_each_time(tmp_path
 def test_recipes_of_one_text_are_one(tmp_path):
     journal = Journal(str(tmp_path / "run.sqlite"))
     problem = problem_of(np.sum)
-    run = journal.run("check_gradient", 0, {"point": "", "seed": 0})
+    run = journal.identified("check_gradient", 0, {"point": "", "seed": 0})
     supply = Supply(problem, OneNumber(problem), time.perf_counter, run)
     one, same, other = (RandomDirection(1, stream, (0.5,)) for stream in (1, 1, 2))
     assert supply.text(one) == supply.text(same) != supply.text(other)

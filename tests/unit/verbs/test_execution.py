@@ -100,6 +100,22 @@ def test_a_journal_repeats_the_point_only(tmp_path):
     assert len(calls) == first.evaluations + 1
 
 
+def test_a_claim_that_was_mended_uses_what_was_measured_of_the_function(tmp_path):
+    calls = []
+
+    def function(x):
+        calls.append(1)
+        return x**3
+
+    options = {"seed": 5, "journal": tmp_path / "run.sqlite"}
+    assert gradproof.check_jacobian(function, WRONG, X, **options).verdict.name == "WRONG"
+    calls.clear()
+    right = timeless(gradproof.check_jacobian(function, np.diag(3 * X**2), X, **options))
+    assert len(calls) < right.evaluations  # some displacements are the same ones
+    assert right == timeless(gradproof.check_jacobian(function, np.diag(3 * X**2), X, seed=5))
+    assert read_runs(tmp_path / "run.sqlite")[0].verdict == "CORRECT"
+
+
 def test_coordinates_at_bounds_are_the_serial_ones_and_what_is_outside_is_not_asked(tmp_path):
     x, asked = np.array([0.0, 0.7, 2.0, 0.4]), []
 
