@@ -76,6 +76,7 @@ def cluster(periodic=True, **wrong):
 def test_the_forces_and_stresses_of_ases_calculators_are_certified(make):
     report = assert_forces(make(), seed=1, strategy="certificate")
     assert (report.verb, report.blocks[0].name) == ("ase.check_forces", "positions")
+    assert "gradproof.ase.check_forces(atoms, seed=1" in " ".join(str(report).split())
     assert assert_stress(make(), seed=1).blocks[0].shape == (6,)
 
 
