@@ -166,6 +166,8 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence():
     atoms = molecule("H2O")
     with pytest.raises(gp.UsageError, match="the atoms have no calculator"):
         check_forces(atoms)
+    with pytest.raises(gp.UsageError, match="check_forces has no option workers"):
+        check_forces(copper(), workers=2)
     with pytest.raises(gp.UsageError, match="atoms is str"):
         check_forces("H2O")
     atoms.calc = EMT()
