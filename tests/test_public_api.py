@@ -9,7 +9,7 @@ import types
 import pytest
 
 import gradproof
-from gradproof import course, monitor
+from gradproof import ase, course, monitor, statsmodels
 
 FUNCTIONS = {
     "assert_adjoint",
@@ -91,7 +91,7 @@ OWN = {
     module: {
         name for name in public_names(module) if getattr(getattr(module, name), "__module__", "") == module.__name__
     }
-    for module in (course, monitor)
+    for module in (ase, course, monitor, statsmodels)
 }
 
 

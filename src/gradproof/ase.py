@@ -20,6 +20,8 @@ LENGTH: Final = 0.1
 """Å: about as far as atoms move by heat; the first displacements are parts of it, whatever the origin is."""
 STRAIN: Final = 0.03
 """The same over the distance of two atoms."""
+OPTIONS: Final = {"tolerance", "confidence", "strategy", "budget", "seed", "diagnose", "self_test", "observer"}
+"""Of check_gradient; a calculator keeps what it calculated last, and is asked one thing at a time."""
 
 
 def check_forces(atoms: Any, **options: Any) -> Report:
@@ -246,5 +248,8 @@ def _free(atoms: Any) -> tuple[FloatArray, list[str]]:
 
 
 def _report(verb: str, problem: Displacements, notes: list[str], options: dict[str, Any]) -> Report:
+    unknown = sorted(set(options) - OPTIONS)
+    if unknown:
+        raise UsageError(f"{verb} has no option {unknown[0]}", remedy=f"Its options are {', '.join(sorted(OPTIONS))}")
     report = check_gradient(problem, **options)
     return replace(report, verb=verb, notes=(*notes, *report.notes))

@@ -77,8 +77,8 @@ def check_model(model: Any, params: Any, **options: Any) -> Report:
         raise UsageError(f"check_model has no option {unknown[0]}", remedy="See check_gradient for the options")
     seed = options.pop("seed", None)
     options["seed"] = secrets.randbits(32) if seed is None else seed
-    names = parameter_names(model, point.size)
-    parts = list(_parts(model, point, Split(names, _columns(model)), options))
+    names = _parameter_names(model, point.size)
+    parts = list(_parts(model, point, _Split(names, _columns(model)), options))
     if not parts:
         raise UsageError(
             f"{type(model).__name__} has no score, no Hessian",
@@ -116,7 +116,7 @@ def assert_model(model: Any, params: Any, *, inconclusive: Inconclusive = "raise
     return asserted(inconclusive, check_model, model, params, **options)
 
 
-class Split:
+class _Split:
     """Parameters in blocks: the regressors', the inflation's, and each further one.
 
     Parameters
@@ -158,7 +158,7 @@ class Split:
         return result
 
 
-def parameter_names(model: Any, count: int) -> list[str]:
+def _parameter_names(model: Any, count: int) -> list[str]:
     """Return the names of a model's parameters; none where it does not tell as many."""
     for names in (getattr(getattr(model, "data", None), "param_names", None), getattr(model, "exog_names", None)):
         if isinstance(names, (list, tuple)) and len(names) == count and len(set(names)) == count:
@@ -171,7 +171,7 @@ def _columns(model: Any) -> int:
     return exog.shape[1] if exog is not None and np.ndim(exog) == 2 else 0
 
 
-def _parts(model: Any, point: FloatArray, split: Split, options: dict[str, Any]) -> Iterator[tuple[str, Report, str]]:
+def _parts(model: Any, point: FloatArray, split: _Split, options: dict[str, Any]) -> Iterator[tuple[str, Report, str]]:
     """Yield what each check is about, its report, and what is to be said of the claim."""
     start = split.vector(point)
     for name in ("score", "score_obs", "hessian"):
@@ -195,7 +195,7 @@ def _parts(model: Any, point: FloatArray, split: Split, options: dict[str, Any])
         yield label, report, note
 
 
-def _loglike(model: Any, split: Split, point: Any) -> float:
+def _loglike(model: Any, split: _Split, point: Any) -> float:
     return float(model.loglike(split.joined(point)))
 
 
@@ -206,7 +206,7 @@ def _loglikeobs(model: Any, point: Any) -> FloatArray:
     return summed
 
 
-def _score(model: Any, split: Split, point: Any) -> Any:
+def _score(model: Any, split: _Split, point: Any) -> Any:
     return split.vector(np.asarray(model.score(split.joined(point)), dtype=np.float64))
 
 

@@ -219,3 +219,24 @@ def test_outcomes_are_put_side_by_side(peer, own, kind):
     assert lines[0] == f"gradproof shadow: 23 calls of other checkers: 23 {kind}"
     assert lines[1] == "gradproof shadow: 11.5 s of theirs, 5.8 s of gradproof"
     assert lines[2:] == [] or lines[-1] == "  … and 3 more"
+
+
+CHEX = """
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def test_through_chex():
+    chex.assert_numerical_grads(jnp.sin, (jnp.array([0.3, 0.9]),), order=1, modes=["rev"])
+"""
+
+
+def test_what_calls_a_checker_is_shadowed_with_it(run):
+    pytest.importorskip("chex")
+    printed, written = run(CHEX, "--gradproof-shadow", "-W", "ignore")
+    assert "1 passed" in printed
+    assert [(call["checker"], call["gradproof"]) for call in written["shadow"]] == [
+        ("jax.test_util.check_grads", "CORRECT")
+    ]
+    assert written["shadow"][0]["line"].startswith("test_suite.py:")

@@ -76,6 +76,7 @@ def cluster(periodic=True, **wrong):
 def test_the_forces_and_stresses_of_ases_calculators_are_certified(make):
     report = assert_forces(make(), seed=1, strategy="certificate")
     assert (report.verb, report.blocks[0].name) == ("ase.check_forces", "positions")
+    assert "gradproof.ase.check_forces(atoms, seed=1" in " ".join(str(report).split())
     assert assert_stress(make(), seed=1).blocks[0].shape == (6,)
 
 
@@ -165,6 +166,8 @@ def test_what_cannot_be_checked_is_refused_in_a_sentence():
     atoms = molecule("H2O")
     with pytest.raises(gp.UsageError, match="the atoms have no calculator"):
         check_forces(atoms)
+    with pytest.raises(gp.UsageError, match="check_forces has no option workers"):
+        check_forces(copper(), workers=2)
     with pytest.raises(gp.UsageError, match="atoms is str"):
         check_forces("H2O")
     atoms.calc = EMT()

@@ -337,6 +337,8 @@ def tangent_problem(
     ------
     UsageError
     """
+    if claimed is None:
+        Problem(cost, point, claimed)  # says so
     space = TangentSpace(point, retract, tangent, claimed)
     again = partial(_problem_of, cost, claimed, retract, tangent, options)
     return again(point, space), space.note("cost")

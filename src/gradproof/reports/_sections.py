@@ -45,6 +45,7 @@ SUBJECTS: Final = {
     "check_adjoint": "the adjoint",
     "torch.check": "the derivative",
     "jax.check": "the derivative",
+    "statsmodels.check_model": "the derivative",
 }
 """What a report is about, by the function that made it; else the gradient."""
 CALLS: Final = {
@@ -57,6 +58,9 @@ CALLS: Final = {
     "torch.check": ["function", "inputs"],
     "torch.check_module": ["module", "cost"],
     "jax.check": ["f", "args"],
+    "statsmodels.check_model": ["model", "params"],
+    "ase.check_forces": ["atoms"],
+    "ase.check_stress": ["atoms"],
 }
 
 

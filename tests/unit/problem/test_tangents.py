@@ -426,6 +426,11 @@ def test_a_product_needs_the_shape_of_the_tangent():
         gp.check_jacobian(never, np.zeros((2, 3, 3)), R, retract=body)
 
 
+def test_no_claim_is_refused_as_ever():
+    with pytest.raises(gp.ShapeMismatch, match="claimed is None"):
+        check(never, R, None, retract=body)
+
+
 def test_a_problem_holds_its_point_already():
     with pytest.raises(gp.UsageError, match="a Problem and, beside it"):
         check(gp.Problem(cost, R, by_entries), retract=body)

@@ -175,3 +175,25 @@ def test_options_that_make_no_sense_are_refused(layer):
         gradproof.check_jvp(1.0, layer[1], layer[2])
     with pytest.raises(gradproof.UsageError, match="inconclusive is 'shrug'"):
         gradproof.assert_jvp(*layer, inconclusive="shrug")
+
+
+@pytest.mark.parametrize("v", [0.3, -1.7, 0.9])
+def test_of_a_function_that_is_its_rounding_only_no_product_is_called_not_linear(v):
+    # The derivative of x/|x| as code writes it, (v·|x| − x·v·sign)/x²: zero, but for rounding; and its own by x and v alike.
+    def function(p):
+        return (p["v"] * np.abs(p["x"]) * 3.0 / 3.0 - p["x"] * p["v"]) / p["x"] ** 2 * 1.1
+
+    def jvp(p, t):
+        x, own = p["x"], p["v"]
+        return (t["v"] * np.abs(x) * 3.0 / 3.0 - x * t["v"]) / x**2 + (own * t["x"] * 3.0 / 3.0 - t["x"] * own) / x**2
+
+    report = gradproof.check_jvp(function, jvp, {"x": 2.1, "v": v}, strategy="certificate", seed=0)
+    assert report.verdict is not Verdict.WRONG
+
+
+def test_a_small_product_that_is_not_linear_is_wrong_beside_a_function_that_is_as_small():
+    report = gradproof.check_jvp(
+        lambda x: 1e-17 * np.sin(x), lambda x, t: 1e-17 * np.cos(x) * np.abs(t), np.array([0.3, 0.8, -0.4]), seed=0
+    )
+    assert report.verdict is Verdict.WRONG
+    assert report.diagnoses[0].cause is Cause.NOT_LINEAR
