@@ -52,7 +52,7 @@ def looks_short(
 
     What longer steps cannot see (stairs, knots, ripples) may hide below them. One look is as short as it can be, and sees a
     thousandth of the claim; the other one sees the tolerance. Each takes one value, where all is well. A function that
-    repeats its values and yet scatters by more than rounding has some structure: there every step in
+    repeats its values and yet scatters by more than rounding, but not at once, has some structure: there every step in
     between is asked, on the first line.
 
     Parameters
@@ -69,18 +69,34 @@ def looks_short(
     if claimed <= 0 or reader.pools[o].repetition:
         return True
     visible, (first, longest) = max(1 / HIDDEN, tolerance / SHOWN), lines[0]
-    if noise > FAR_ABOVE_LOW_PRECISION * rounding_of(reader, first, o):
+    scatters = noise > FAR_ABOVE_LOW_PRECISION * rounding_of(reader, first, o)
+    if scatters and not scatters_at_once(reader, first, o, noise):
         # Structure of that amplitude has slopes of the tolerance's size up to this step.
         longest = min(longest, AGAIN**2 * noise / (tolerance * claimed))
         return not hides_a_slope(reader, first, longest, o, visible * claimed, proved, noise)
     looks = (*lines[0], visible), (*lines[-1], tolerance / SHOWN)
-    return all(looks_short_along(reader, line, step, o, share * claimed, proved) for line, step, share in looks)
+    known = noise if scatters else 0.0
+    return all(looks_short_along(reader, line, step, o, share * claimed, proved, known) for line, step, share in looks)
 
 
-def looks_short_along(reader: LineReader, line: Line, longest: float, o: int, visible: float, proved: float) -> bool:
-    """Say whether the difference quotient of a discrepancy on one side is none at steps much shorter than a line's."""
+def scatters_at_once(reader: LineReader, line: Line, o: int, noise: float) -> bool:
+    """Say whether the noise shows at the nearest point that there is: then it is the rounding of intermediate values.
+
+    A ripple of that amplitude has a length, below which it is nothing.
+    """
+    found = line.at(shorten_mantissa(max(REPRESENTED * line.shortest, AGAIN * line.parameter_roundoff)))
+    return found is not None and norm(found[0][reader.rows[o]]) >= AGREES * noise
+
+
+def looks_short_along(
+    reader: LineReader, line: Line, longest: float, o: int, visible: float, proved: float, noise: float
+) -> bool:
+    """Say whether the difference quotient of a discrepancy on one side is none at steps much shorter than a line's.
+
+    `noise` is that of a value, where it is known to be more than its rounding.
+    """
     own = reader.rows[o]
-    rounding = arguments_rounded(reader, line, o)
+    rounding = max(arguments_rounded(reader, line, o), noise)
     step = max(rounding / visible, REPRESENTED * line.shortest, SHORTEST * longest)
     before: FloatArray | None = None
     for _ in range(WITNESSES):
