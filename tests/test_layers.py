@@ -44,11 +44,11 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "_numerics": "statistics formulas noise tables kinks steps projections readings witnesses lines",
     "adapters": "__init__ _containers _numpy _torch _jax",
     "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _terminal __init__",
-    "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians",
+    "_problem": "blocks outputs problem taps views answers scales structure contractions called claims linearity jacobians",
     "_evaluation": "seen engine batches coordinate_lines map_batches lines",
     "_evidence": "ledger evidence zero certificate search columns column_groups",
     "_diagnosis": "mistakes mutations evidence telling fitting residue decoding causes parts naming",
-    "_examination": "study certification enumeration explanation conclusion examination self_test measurement "
+    "_examination": "study certification enumeration explanation steps conclusion examination self_test measurement "
     "dot_test maps map_tests map_hypotheses map_report map_faults map_columns map_groups check_maps",
     "_verbs": "assertions gradient maps adjoint derivatives modes scipy",
     "torch": "_autograd _inputs _parameters _randomness _borrowed _evaluation _reports _modules _functions __init__",
@@ -633,7 +633,7 @@ def names_with_two_values(texts: dict[str, str]) -> list[str]:
 
 
 RATCHETS = {  # how many offences there are today; lower a number as soon as there are fewer, and never raise one
-    foreign_assignments: 80,
+    foreign_assignments: 79,
     questions_to_claims: 25,
     verdicts_made_elsewhere: 17,
     long_files: 8,
@@ -748,6 +748,7 @@ AT_ONCE = {
     "_problem",
     "_problem.blocks",
     "_problem.problem",
+    "_problem.taps",
     "_verbs",
     "_verbs.assertions",
     "_verbs.gradient",

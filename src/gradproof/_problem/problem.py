@@ -291,6 +291,15 @@ class Problem:
             raise structure_mismatch(self.blocks, wanted, claimed, names)
         return tuple(self._claimed_block(block, by_name[block.name]) for block in self.blocks)
 
+    def beyond(self, claimed: Any) -> bool:
+        """Say whether a claim has all blocks and more: gradients by intermediate values, perhaps."""
+        if self._lone and isinstance(claimed, (list, tuple)):
+            return False
+        names = set(flatten(claimed, what="claimed gradient")[0])
+        return names.issuperset(block.name for block in self.blocks) and not names.issubset(
+            block.name for block in self.all_blocks
+        )
+
     def _claimed_block(self, block: Block, leaf: Any) -> FloatArray:
         array, complex_ = _numbers(block.name, leaf)
         if array is None:

@@ -49,7 +49,9 @@ def check_gradient(
     point
         θ: a number, an array, or nested dict, list, tuple, namedtuple or dataclass of them. Never written to.
     claimed
-        The claimed gradient in the point's structure; or a callable point → that structure; or True.
+        The claimed gradient in the point's structure; or a callable point → that structure; or True. Beside the
+        parameters' it may have gradients by intermediate values, under the names by which the cost marks them
+        (`gradproof.tap`): they are blocks of the report, too, which then says which step of a backward pass is wrong.
     tolerance
         Largest acceptable relative difference D = ‖g − ∇J‖ / (‖g‖ + ‖∇J‖) of each block. None chooses it by precision
         (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the measured noise can resolve.
@@ -63,7 +65,7 @@ def check_gradient(
     seed
         Of the directions; None for a fresh one, which the report records.
     only, exclude
-        Patterns of the names of the blocks to check, or to hold constant: ``*`` and ``?`` stand for any characters.
+        Patterns of the names of the parameters to check, or to hold constant: ``*`` and ``?`` stand for any characters.
     has_aux
         The cost returns ``(J, anything)``.
     points
@@ -165,14 +167,12 @@ def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, s
     from gradproof._examination.self_test import self_test_results
 
     started = time.perf_counter()
-    examination = Examination(problem, settings)
-    engine = examination.engine
 
     def on_evaluated(count: int) -> None:
         if observer is not None:
-            observer(Evaluated(count, int(engine.budget), examination.phase))
+            observer(Evaluated(count, int(examination.engine.budget), examination.phase))
 
-    engine.on_evaluated = on_evaluated
+    examination = Examination(problem, settings, on_evaluated)
     examination.begin()
     if observer is not None:
         seconds = time.perf_counter() - started
@@ -181,7 +181,7 @@ def _timed(problem: Problem, settings: Settings, observer: Observer | None, *, s
     report = examination.run()
     if self_test and examination.study is not None:
         report = replace(report, self_test=self_test_results(examination.study))
-    report = replace(report, evaluations=engine.evaluations, seconds=time.perf_counter() - started)
+    report = replace(report, evaluations=examination.engine.evaluations, seconds=time.perf_counter() - started)
     if observer is not None:
         observer(Settled(report.verdict))
     return report

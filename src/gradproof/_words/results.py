@@ -270,6 +270,28 @@ class Diagnosis(_Comparable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step(_Comparable):
+    """The step of the backward pass that is wrong, the first one if there are several.
+
+    Parameters
+    ----------
+    right
+        Names of what the step starts from: their gradients are right. None where that is the cost alone.
+    wrong
+        Names of what it ends in: their gradients are wrong.
+    module
+        Path of the submodule whose step it is; "" where that is not known.
+    sentence
+        For people; says whether there are more mistakes.
+    """
+
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+    module: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SelfTestResult(_Comparable):
     """One mutation of the claim, and whether this check would have caught it at this point and tolerance."""
 
@@ -331,6 +353,8 @@ class Report(_Comparable):
         Which of several points this report is about; "" for the only one.
     self_test
         Mutations and whether they would have been caught.
+    step
+        Which step of the backward pass is wrong, where that is known: see `gradproof.tap`.
     verb
         The function that made it: "check_gradient", "check_vjp" …; where a function has many outputs, ``cost`` is the
         norm of its value, and the blocks are pairs "output × parameter".
@@ -358,6 +382,7 @@ class Report(_Comparable):
     where: str = ""
     self_test: tuple[SelfTestResult, ...] = ()
     verb: str = "check_gradient"
+    step: Step | None = None
 
     @property
     def faulty(self) -> tuple[str, ...]:
