@@ -45,11 +45,11 @@ ORDER = {  # inside a room a file imports from files to its left only; ARCHITECT
     "_numerics": "statistics formulas noise tables kinks steps projections readings witnesses lines",
     "adapters": "__init__ _containers _numpy _torch _jax",
     "reports": "_layout _numbers _sections _comparison _changes _progress _tables _text _page _terminal __init__",
-    "_problem": "blocks outputs problem views answers scales structure contractions called claims linearity jacobians leaves differences tangents held",
+    "_problem": "blocks outputs problem taps views answers scales structure contractions called claims linearity jacobians leaves differences tangents held",
     "_evaluation": "seen site engine batches journal pools workers supply coordinate_lines map_batches lines",
     "_evidence": "ledger evidence zero looks certificate search columns column_groups",
     "_diagnosis": "mistakes mutations evidence telling fitting frames residue decoding causes parts naming",
-    "_examination": "study certification enumeration explanation conclusion examination self_test measurement "
+    "_examination": "study certification enumeration explanation steps conclusion examination self_test measurement "
     "dot_test maps map_tests map_hypotheses map_report map_faults map_columns map_groups check_maps",
     "_verbs": "assertions gradient maps adjoint derivatives modes scipy",
     "torch": "_randomness _autograd _inputs _parameters _reference _borrowed _evaluation _reports _modules _functions __init__",
@@ -751,6 +751,7 @@ AT_ONCE = {
     "_problem",
     "_problem.blocks",
     "_problem.problem",
+    "_problem.taps",
     "_verbs",
     "_verbs.assertions",
     "_verbs.gradient",

@@ -30,6 +30,7 @@ FUNCTIONS = {
     "check_vjp",
     "directional_derivative",
     "numerical_gradient",
+    "tap",
 }
 
 RESULTS = {
@@ -46,6 +47,7 @@ RESULTS = {
     "Reason",
     "Report",
     "SelfTestResult",
+    "Step",
     "Verdict",
 }
 
@@ -66,6 +68,7 @@ ERRORS = {
     "NotDifferentiable",
     "NotScalar",
     "ShapeMismatch",
+    "TapMismatch",
     "UnknownName",
     "UsageError",
     "WorkersLost",

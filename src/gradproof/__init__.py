@@ -8,6 +8,7 @@ from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
 from gradproof._problem.problem import Problem as Problem
+from gradproof._problem.taps import tap as tap
 from gradproof._verbs.adjoint import assert_adjoint as assert_adjoint
 from gradproof._verbs.adjoint import check_adjoint as check_adjoint
 from gradproof._verbs.derivatives import directional_derivative as directional_derivative
@@ -42,6 +43,7 @@ from gradproof._words.errors import NonFinitePoint as NonFinitePoint
 from gradproof._words.errors import NotDifferentiable as NotDifferentiable
 from gradproof._words.errors import NotScalar as NotScalar
 from gradproof._words.errors import ShapeMismatch as ShapeMismatch
+from gradproof._words.errors import TapMismatch as TapMismatch
 from gradproof._words.errors import UnknownName as UnknownName
 from gradproof._words.errors import UsageError as UsageError
 from gradproof._words.errors import WorkersLost as WorkersLost
@@ -58,6 +60,7 @@ from gradproof._words.results import NumericalGradient as NumericalGradient
 from gradproof._words.results import Reason as Reason
 from gradproof._words.results import Report as Report
 from gradproof._words.results import SelfTestResult as SelfTestResult
+from gradproof._words.results import Step as Step
 from gradproof._words.results import Verdict as Verdict
 
 _SURFACES = ("ase", "compat", "course", "jax", "monitor", "reports", "statsmodels", "testing", "torch")

@@ -14,9 +14,10 @@ import numpy as np
 
 from gradproof._evaluation.seen import RECENT, Seen
 from gradproof._evaluation.site import Site
-from gradproof._problem.answers import Answers, NamedOutputs
+from gradproof._problem.answers import Answers, NamedOutputs, OneNumber
 from gradproof._problem.outputs import Outputs
 from gradproof._problem.problem import Problem, Watcher
+from gradproof._problem.taps import Met, Recording, visiting
 from gradproof._words.directions import Direction
 from gradproof._words.errors import CostRaised, MutatedInput, NonFiniteCost, UsageError
 from gradproof._words.precision import UNIT_ROUNDOFF
@@ -45,6 +46,8 @@ class Engine:
         Called with the number of calls so far after each one.
     source
         Where the displaced values come from; None for the function itself, called here.
+    spent
+        Calls that count already.
     """
 
     def __init__(
@@ -55,13 +58,15 @@ class Engine:
         budget: float | None = None,
         on_evaluated: Callable[[int], None] | None = None,
         source: Site | None = None,
+        spent: int = 0,
     ) -> None:
         self.problem = problem
         self.answers = answers
         self.budget = math.inf if budget is None else budget
         self.on_evaluated = on_evaluated
         self.source = source or Site(problem, answers)
-        self.evaluations = 0
+        self.evaluations = spent
+        self.met: tuple[Met, ...] = ()
         self.last_error = ""
         self.base: FloatArray = np.zeros(0)
         self.displaced = 0
@@ -93,8 +98,9 @@ class Engine:
         """
         given = self.problem.point_copy()
         noun, where = self.answers.noun, self.answers.where
+        recording = Recording()
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), visiting(recording):
                 answer = self.problem.cost(given)
         except UsageError:  # of what stands between the problem and the user's function
             raise
@@ -108,6 +114,7 @@ class Engine:
         finally:
             self.evaluations += 1
         self.base, gradient = self.answers.learn(answer)
+        self.met = recording.met()
         written = self.problem.mutated(given)
         if written:
             raise MutatedInput(
@@ -129,13 +136,13 @@ class Engine:
         self._told()
         return gradient
 
-    def evaluate_claim(self) -> tuple[FloatArray, ...]:
-        """Call the callable that returns a claimed gradient; return its selected blocks, flat.
+    def evaluate_claim(self) -> Any:
+        """Call the callable that returns a claimed gradient; return its answer, whose memory it may use again.
 
         Raises
         ------
         UsageError
-            Where it raises; ShapeMismatch, NotDifferentiable or MutatedInput by what it returns or does.
+            Where it raises; MutatedInput by what it does.
         """
         given = self.problem.point_copy()
         try:
@@ -156,7 +163,7 @@ class Engine:
                 meaning="It would change the parameters that it differentiates at (your own arrays are untouched)",
                 remedy="Copy the parameters inside the function before changing them in place",
             )
-        return tuple(np.array(flat) for flat in self.problem.claimed_values(answer))  # it may reuse its memory
+        return answer
 
     # -- displaced points --------------------------------------------------------------------------------------------
 
@@ -249,6 +256,10 @@ class Engine:
         """
         if self.evaluations + count > self.budget:
             raise BudgetSpent
+
+    def charge(self, evaluations: int) -> None:
+        """Count calls of the same function that another engine went on to make: so many in all."""
+        self.evaluations = evaluations
 
     def _told(self) -> None:
         if self.on_evaluated is not None:
@@ -370,3 +381,29 @@ class Engine:
     def granularity(self, k: int) -> float:
         """Return the spacing of an output's values where they are visibly rounded, else 0; looked for now and then."""
         return self._seen[k].granularity(self.evaluations)
+
+
+def onwards(engine: Engine, problem: Problem) -> Engine:
+    """Return the engine of a cost that calls another one's, with what is left of its budget."""
+    return Engine(
+        problem,
+        OneNumber(problem),
+        budget=engine.budget,
+        on_evaluated=engine.on_evaluated,
+        spent=engine.evaluations,
+    )
+
+
+def must_be_here(engine: Engine) -> None:
+    """Refuse workers and a journal for a cost whose intermediate values are displaced.
+
+    Raises
+    ------
+    UsageError
+    """
+    if type(engine.source) is not Site:
+        raise UsageError(
+            "gradients by tapped values, and workers or a journal",
+            meaning="Intermediate values are displaced while the cost runs in this process; a worker or a file knows the parameters only",
+            remedy="Leave out workers, engine and journal, or the gradients by what is tapped",
+        )

@@ -15,6 +15,7 @@ import numpy as np
 from gradproof._problem.answers import Answers
 from gradproof._problem.problem import OutOfBounds, Problem, Watcher
 from gradproof._words.directions import Direction
+from gradproof._words.errors import TapMismatch
 from gradproof._words.vectors import Components, FloatArray
 
 LARGE: Final = 50_000
@@ -141,6 +142,8 @@ class Site:
             started = self.clock() if self.clock else 0.0
             try:
                 outcome = Outcome(self.answers.vector(self.problem.cost(point)))
+            except TapMismatch:  # the cost is not one function of its coordinates
+                raise
             except OutOfBounds as outside:
                 return Outcome(None, str(outside), outside=True)
             except Exception as raised:

@@ -25,6 +25,7 @@ from gradproof._words.results import (
     Difference,
     Reason,
     Report,
+    Step,
     Verdict,
 )
 from gradproof._words.settings import DEFAULT_TOLERANCES, Settings
@@ -45,6 +46,7 @@ def assemble(
     coordinates: Sequence[CoordinateResult] = (),
     wrong: bool = False,
     verb: str = "",
+    step: Step | None = None,
 ) -> Report:
     """Assemble the report of a study.
 
@@ -58,6 +60,8 @@ def assemble(
         Something other than a pair is wrong: a product that is not linear, a matrix that is not symmetric.
     verb
         Of a function with many outputs; "" for a cost.
+    step
+        Of a backward pass that is wrong.
     """
     verdict = Verdict.WRONG if wrong else study.verdict
     pairs = study.every_pair
@@ -89,6 +93,7 @@ def assemble(
         notes=tuple(dict.fromkeys(said)),
         skipped=study.problem.skipped,
         verb=verb or "check_gradient",
+        step=step,
     )
 
 
@@ -304,7 +309,9 @@ def cost_report(study: Study, explanation: Explanation | None, unsteady: float, 
         notes.append(
             f"Two calls of the claimed gradient differ by {unsteady:.1e} (relatively, in {unsteady_block}): below the tolerance."
         )
-    return assemble(study, diagnoses=diagnoses, notes=notes, coordinates=coordinate_results(study), wrong=wrong)
+    step = explanation.step if explanation is not None else None
+    rows = coordinate_results(study)
+    return assemble(study, diagnoses=diagnoses, notes=notes, coordinates=rows, wrong=wrong, step=step)
 
 
 def coordinate_results(study: Study) -> tuple[CoordinateResult, ...]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
-from gradproof._evaluation.engine import BudgetSpent, Engine
+from gradproof._evaluation.engine import BudgetSpent, Engine, must_be_here, onwards
 from gradproof._evaluation.supply import Means
 from gradproof._examination.certification import ALONE, JOINTLY, certify, certify_zeros
 from gradproof._examination.conclusion import claim_report, cost_report, non_finite_claim
 from gradproof._examination.enumeration import measure_coordinates
 from gradproof._examination.explanation import Explanation, explain
+from gradproof._examination.steps import explain_steps
 from gradproof._examination.study import Study
 from gradproof._problem.answers import OneNumber
 from gradproof._problem.claims import GradientClaim
 from gradproof._problem.problem import Problem
+from gradproof._problem.taps import TappedProblem, claimed_taps
 from gradproof._words.events import Phase
 from gradproof._words.results import Diagnosis, Reason, Report
 from gradproof._words.settings import EXHAUSTIVE_EVALUATIONS, Settings
@@ -29,8 +31,8 @@ LEFT_FOR_KINKS: Final = 100
 """Cost calls that must be left beside two for each coordinate, for second looks."""
 
 
-def examine(study: Study) -> Explanation | None:
-    """Go through the phases for a function with one output, as far as the budget goes."""
+def examine(study: Study, why: Callable[[Study], Explanation] = explain) -> Explanation | None:
+    """Go through the phases for a function with one output, as far as the budget goes; `why` explains what is wrong."""
     coordinates = study.settings.strategy == "coordinates"
     try:
         if not coordinates:
@@ -53,7 +55,7 @@ def examine(study: Study) -> Explanation | None:
     if not study.faulty or not study.settings.diagnose:
         return None
     study.phase = "search"
-    return explain(study)
+    return why(study)
 
 
 def every_coordinate(study: Study) -> bool:
@@ -99,20 +101,27 @@ class Examination:
 
     def begin(self) -> None:
         """Take in the claim and evaluate the point: everything that can be wrong with the input is found here."""
-        problem = self.problem
-        if problem.claimed is not True and not callable(problem.claimed):
-            self.claimed = problem.claimed_values(problem.claimed)
+        problem, engine, claimed = self.problem, self.engine, self.problem.claimed
+        fixed = claimed is not True and not callable(claimed)
+        if fixed and not problem.beyond(claimed):
+            self.claimed = problem.claimed_values(claimed)
             self.not_finite = non_finite_claim(problem, self.claimed)
             if self.not_finite:
                 return
-        returned = self.engine.evaluate_point()
-        if problem.claimed is True:
-            self.claimed = tuple(np.array(flat) for flat in problem.claimed_values(returned))
-        elif callable(problem.claimed):
-            self.claimed = self.engine.evaluate_claim()
-            self.compare_claims(self.engine.evaluate_claim())
+        returned = engine.evaluate_point()
+        given = claimed if fixed else returned if claimed is True else engine.evaluate_claim()
+        taps = claimed_taps(problem, given, engine.met) if engine.met else ()
+        if taps:
+            must_be_here(engine)
+            self.problem = TappedProblem(problem, given, taps)
+        self.claimed = self.problem.claimed_values(given)
+        if taps:
+            self.engine = onwards(engine, self.problem)
+            self.engine.evaluate_point()
         self.engine.source.claims(self.claimed)
-        self.not_finite = non_finite_claim(problem, self.claimed)
+        if callable(claimed):
+            self.compare_claims(self.problem.claimed_values(engine.evaluate_claim()))
+        self.not_finite = non_finite_claim(self.problem, self.claimed)
         if not self.not_finite:
             self.study = Study(self.engine, GradientClaim(self.claimed), self.settings)
 
@@ -142,5 +151,5 @@ class Examination:
         """Go through the phases; whatever the budget allows is in the report."""
         if self.study is None:
             return claim_report(self.engine, self.claimed, self.settings, self.not_finite)
-        explanation = examine(self.study)
+        explanation = examine(self.study, explain_steps if isinstance(self.problem, TappedProblem) else explain)
         return cost_report(self.study, explanation, self.unsteady, self.unsteady_block)

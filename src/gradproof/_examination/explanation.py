@@ -22,7 +22,7 @@ from gradproof._numerics.statistics import student_quantile, within
 from gradproof._problem.claims import GradientClaim
 from gradproof._words.directions import BlockDirection, Coordinate, GivenDirection, Slab
 from gradproof._words.precision import UNIT_ROUNDOFF
-from gradproof._words.results import Cause, Diagnosis, Verdict
+from gradproof._words.results import Cause, Diagnosis, Step, Verdict
 from gradproof._words.vectors import FloatArray
 
 PROBES: Final = 6
@@ -41,6 +41,7 @@ class Explanation:
 
     diagnoses: tuple[Diagnosis, ...]
     notes: tuple[str, ...]
+    step: Step | None = None
 
 
 def explain(study: Study) -> Explanation:

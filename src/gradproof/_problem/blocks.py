@@ -101,7 +101,7 @@ def choose(names: list[str], only: str | Sequence[str] | None, exclude: str | Se
             if not hits:
                 raise UnknownName(
                     f"{argument}={pattern!r} matches no block",
-                    meaning=f"The blocks are {_listed(names)}",
+                    meaning=f"The blocks are {listed(names)}",
                     remedy="Give one of these names, or a pattern with * and ?",
                 )
             matched |= hits
@@ -124,7 +124,7 @@ def nothing_to_check(
             meaning="The point is an empty container",
             remedy="Give a point with at least one floating-point number",
         )
-    sizes = _listed([f"{block.name} of shape {block.shape}" for block in blocks])
+    sizes = listed([f"{block.name} of shape {block.shape}" for block in blocks])
     if only is None and exclude is None:
         return NothingThere(
             "there is no coordinate to check",
@@ -186,10 +186,8 @@ def structure_mismatch(blocks: Sequence[Block], wanted: list[str], claimed: Any,
     """Say which blocks a claim lacks and has too many, and which mistake is likely."""
     missing = [block.name for block in blocks if block.name not in names]
     extra = [name for name in names if name not in wanted]
-    lacks = f"The claimed gradient lacks {_listed(missing)}" if missing else ""
-    has = (
-        f"{'it' if missing else 'The claimed gradient'} has {_listed(extra)}, which the point has not" if extra else ""
-    )
+    lacks = f"The claimed gradient lacks {listed(missing)}" if missing else ""
+    has = f"{'it' if missing else 'The claimed gradient'} has {listed(extra)}, which the point has not" if extra else ""
     return ShapeMismatch(
         f"the claimed gradient has {_counted(names)}, the point has {_counted(wanted)}",
         where=f"block {(missing or extra)[0]}",
@@ -203,7 +201,7 @@ def _counted(names: list[str]) -> str:
         return "no block at all"
     if names == [LONE_NAME]:
         return "one lone array or number"
-    return f"the block{'s' if len(names) > 1 else ''} {_listed(names)}"
+    return f"the block{'s' if len(names) > 1 else ''} {listed(names)}"
 
 
 def _mend_structure(missing: list[str], extra: list[str], wanted: list[str], claimed: Any) -> str:
@@ -226,7 +224,7 @@ def _mend_structure(missing: list[str], extra: list[str], wanted: list[str], cla
     if wanted == [LONE_NAME] or extra == [LONE_NAME]:
         return "Give both in the same structure: one array for an array, a container with the same keys for a container"
     if extra and not missing:
-        return f"Leave {_listed(extra)} out, or make it part of the point"
+        return f"Leave {listed(extra)} out, or make it part of the point; an intermediate value is marked in the cost by gradproof.tap"
     return "Give the claimed gradient in the point's own structure"
 
 
@@ -235,7 +233,8 @@ def _names_of_none(claimed: Any) -> list[str]:
     return [name for name, leaf in zip(names, leaves, strict=True) if leaf is None]
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Join names for a sentence, the first six of them."""
     if not names:
         return "none"
     shown = ", ".join(names[:SHOWN])

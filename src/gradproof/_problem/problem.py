@@ -290,6 +290,15 @@ class Problem:
             raise structure_mismatch(self.blocks, wanted, claimed, names)
         return tuple(_claimed_block(block, by_name[block.name]) for block in self.blocks)
 
+    def beyond(self, claimed: Any) -> bool:
+        """Say whether a claim has all blocks and more: gradients by intermediate values, perhaps."""
+        if self._lone and isinstance(claimed, (list, tuple)):
+            return False
+        names = set(flatten(claimed, what="claimed gradient")[0])
+        return names.issuperset(block.name for block in self.blocks) and not names.issubset(
+            block.name for block in self.all_blocks
+        )
+
     # -- many points at once, which differ in one block --------------------------------------------------------------
 
     def represented(self, block: int, values: FloatArray) -> FloatArray:

@@ -63,7 +63,9 @@ def check_gradient(
     point
         θ: a number, an array, or nested dict, list, tuple, namedtuple or dataclass of them. Never written to.
     claimed
-        The claimed gradient in the point's structure; or a callable point → that structure; or True.
+        The claimed gradient in the point's structure; or a callable point → that structure; or True. Beside the
+        parameters' it may have gradients by intermediate values, under the names by which the cost marks them
+        (`gradproof.tap`): they are blocks of the report, too, which then says which step of a backward pass is wrong.
     tolerance
         Largest acceptable relative difference D = ‖g − ∇J‖ / (‖g‖ + ‖∇J‖) of each block. None chooses it by precision
         (1e-7 in float64, 1e-3 in float32) and raises it, up to 1e-2, to what the measured noise can resolve.
@@ -79,7 +81,7 @@ def check_gradient(
     diagnose
         False: a WRONG verdict is all that is asked for, and nothing is spent on where the fault is, and why.
     only, exclude
-        Patterns of the names of the blocks to check, or to hold constant: ``*`` and ``?`` stand for any characters.
+        Patterns of the names of the parameters to check, or to hold constant: ``*`` and ``?`` stand for any characters.
     has_aux
         The cost returns ``(J, anything)``.
     retract
@@ -262,13 +264,12 @@ def _timed(
 
     started = time.perf_counter()
     examination = Examination(problem, settings, means, place)
-    engine = examination.engine
 
     def on_evaluated(count: int) -> None:
         if observer is not None:
-            observer(Evaluated(count, int(engine.budget), examination.phase))
+            observer(Evaluated(count, int(examination.engine.budget), examination.phase))
 
-    engine.on_evaluated = on_evaluated
+    examination.engine.on_evaluated = on_evaluated
     examination.begin()
     if observer is not None:
         seconds = time.perf_counter() - started
@@ -277,7 +278,7 @@ def _timed(
     report = examination.run()
     if self_test and examination.study is not None:
         report = replace(report, self_test=self_test_results(examination.study))
-    report = replace(report, evaluations=engine.evaluations, seconds=time.perf_counter() - started)
+    report = replace(report, evaluations=examination.engine.evaluations, seconds=time.perf_counter() - started)
     if observer is not None:
         observer(Settled(report.verdict))
     return report

@@ -12,6 +12,7 @@
         MixedFrameworks                blocks of two array libraries
         MissingFramework               an extra that is not installed
         MutatedInput                   the cost (or the claimed callable) writes into its argument
+        TapMismatch                    other intermediate values are tapped at another point
         UnknownName                    a pattern of only= or exclude= that matches no block
         BudgetTooSmall                 fewer evaluations than any answer takes
       EvaluationError                  the cost failed at one displacement, named
@@ -128,6 +129,12 @@ class MissingFramework(UsageError):
 
 class MutatedInput(UsageError):
     """A callable wrote into the parameters it was given."""
+
+    __module__ = PACKAGE
+
+
+class TapMismatch(UsageError):
+    """Other intermediate values are tapped at another point, in another order or of other shapes."""
 
     __module__ = PACKAGE
 

@@ -272,6 +272,28 @@ class Diagnosis(_Comparable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step(_Comparable):
+    """The step of the backward pass that is wrong, the first one if there are several.
+
+    Parameters
+    ----------
+    right
+        Names of what the step starts from: their gradients are right. None where that is the cost alone.
+    wrong
+        Names of what it ends in: their gradients are wrong.
+    module
+        Path of the submodule whose step it is; "" where that is not known.
+    sentence
+        For people; says whether there are more mistakes.
+    """
+
+    right: tuple[str, ...]
+    wrong: tuple[str, ...]
+    module: str = ""
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SelfTestResult(_Comparable):
     """One mutation of the claim, and whether this check would have caught it at this point and tolerance."""
 
@@ -333,6 +355,8 @@ class Report(_Comparable):
         Which of several points this report is about; "" for the only one.
     self_test
         Mutations and whether they would have been caught.
+    step
+        Which step of the backward pass is wrong, where that is known: see `gradproof.tap`.
     verb
         The function that made it: "check_gradient", "check_vjp" …; where a function has many outputs, ``cost`` is the
         norm of its value, and the blocks are pairs "output × parameter".
@@ -360,6 +384,7 @@ class Report(_Comparable):
     where: str = ""
     self_test: tuple[SelfTestResult, ...] = ()
     verb: str = "check_gradient"
+    step: Step | None = None
 
     @property
     def faulty(self) -> tuple[str, ...]:
@@ -386,13 +411,9 @@ class Report(_Comparable):
         return to_text(self)
 
     def _repr_html_(self) -> str | None:
-        from gradproof._words.errors import UsageError
-        from gradproof.reports import to_fragment
+        from gradproof.reports import to_cell
 
-        try:
-            return to_fragment(self)
-        except UsageError:
-            return None  # without Jinja2 a notebook shows the Markdown
+        return to_cell(self)
 
     def _repr_markdown_(self) -> str:
         from gradproof.reports import to_markdown
@@ -400,25 +421,13 @@ class Report(_Comparable):
         return to_markdown(self)
 
     def to_html(self) -> str:
-        """Return the report as one HTML page that needs nothing beside it; `gradproof.reports` words it.
-
-        Raises
-        ------
-        UsageError
-            Where Jinja2 is not installed: ``pip install 'gradproof[html]'``.
-        """
+        """Return the report as one HTML page: see `gradproof.reports.to_html`."""
         from gradproof.reports import to_html
 
         return to_html(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the report as a page (``.html``) or as JSON (``.json``), by the path's ending.
-
-        Raises
-        ------
-        UsageError
-            For another ending, where the file cannot be written, and where Jinja2 is not installed.
-        """
+        """Write the report as a page (``.html``) or as JSON (``.json``): see `gradproof.reports.save`."""
         from gradproof.reports import save
 
         save(self, path)

@@ -6,7 +6,7 @@ Only this package words reports for people; only the surfaces write them anywher
 from __future__ import annotations
 
 from gradproof.reports._page import save as save
-from gradproof.reports._page import to_fragment as to_fragment
+from gradproof.reports._page import to_cell as to_cell
 from gradproof.reports._page import to_html as to_html
 from gradproof.reports._page import to_markdown as to_markdown
 from gradproof.reports._progress import Progress as Progress

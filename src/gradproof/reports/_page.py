@@ -62,15 +62,12 @@ def to_html(report: Report) -> str:
     return _template("page.html").render(**_content(report))
 
 
-def to_fragment(report: Report) -> str:
-    """Return a report as HTML for a notebook's cell: the verdict, the intervals, the causes.
-
-    Raises
-    ------
-    UsageError
-        Where Jinja2 is not installed.
-    """
-    return _template("cell.html").render(**_content(report))
+def to_cell(report: Report) -> str | None:
+    """Return a report as HTML for a notebook's cell: the verdict, the intervals, the causes; None without Jinja2."""
+    try:
+        return _template("cell.html").render(**_content(report))
+    except UsageError:
+        return None  # a notebook then shows the Markdown
 
 
 def save(report: Report, path: str | os.PathLike[str]) -> None:
@@ -131,6 +128,7 @@ def _content(report: Report) -> dict[str, Any]:
         "mark": MARKS[report.verdict],
         "headline": first.removeprefix(report.verdict.name),
         "sentences": rest,
+        "step": "" if report.step is None else report.step.sentence,
         "causes": [(line.strip(), len(line) - len(line.lstrip())) for line in _sentences(causes)[1:]],
         "blocks": [_block(block) for block in sorted(report.blocks, key=lambda block: ORDER.index(block.verdict))],
         "ticks": [(f"1e{power}", _place(10.0**power)) for power in range(-16, 1, 4)],

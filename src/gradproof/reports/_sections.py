@@ -78,6 +78,16 @@ def headline(report: Report, width: int) -> list[Line]:
     return lines
 
 
+def step(report: Report, width: int) -> list[Line]:
+    """Say which step of the backward pass is wrong."""
+    if report.step is None:
+        return []
+    return [
+        plain("Step", "heading"),
+        *(plain(line) for line in wrap(report.step.sentence, width, first="  ", rest="  ")),
+    ]
+
+
 def causes(report: Report, width: int) -> list[Line]:
     """Name each cause, with its remedy and what that was certified to."""
     if not report.diagnoses:

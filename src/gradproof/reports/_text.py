@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gradproof.reports._layout import Line, Span, Style, plain
-from gradproof.reports._sections import causes, footer, headline, notes
+from gradproof.reports._sections import causes, footer, headline, notes, step
 from gradproof.reports._tables import blocks, faulty_coordinates, kink_choices, self_test
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def to_text(report: Report, *, width: int = 80, color: bool = False) -> str:
 def compose(report: Report, width: int) -> list[Line]:
     """Return a report as lines of styled spans: the one source of every way to show it."""
     width = max(width, NARROWEST_PAGE)
-    sections = (headline, causes, blocks, faulty_coordinates, kink_choices, self_test, notes, footer)
+    sections = (headline, step, causes, blocks, faulty_coordinates, kink_choices, self_test, notes, footer)
     lines: list[Line] = []
     for section in sections:
         part = section(report, width)
