@@ -104,7 +104,6 @@ class Problem:
                 remedy="Give the gradient in the point's structure, a callable that returns it, or True where the cost returns (J, gradient)",
             )
         self.cost = cost
-        self.point = point
         self.claimed = claimed
         self.has_aux = has_aux
         self.claimed_precision = _known_precision(claimed_precision)
