@@ -24,7 +24,9 @@ from gradproof._numerics.statistics import (
     norm_lower_bound,
     norm_upper_bound,
     residual_possible,
+    small_ball_quantile,
 )
+from gradproof._words.directions import RandomDirection
 from known_lines import KnownBlocks
 
 pytestmark = pytest.mark.calibration
@@ -530,3 +532,75 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+
+# --- directions that are products of a rank ---------------------------------------------------------------------------
+
+RANK_TRIALS = 200_000
+SMALL_ALPHA = 1e-2
+
+
+def squares_along_products(singular, count, rank, generator):
+    """Return Σ(r·v)²/‖r‖² of `count` directions v = ABᵀ/√ρ, for a residual with these singular values.
+
+    With r = Σ σ_k u_k w_kᵀ, r·v = Σ σ_k (Aᵀu_k)·(Bᵀw_k)/√ρ, and all of these vectors are standard normal.
+    """
+    shape = (RANK_TRIALS, count, len(singular), rank)
+    products = np.sum(generator.standard_normal(shape) * generator.standard_normal(shape), axis=-1) / math.sqrt(rank)
+    return np.sum((products @ np.array(singular)) ** 2, axis=1) / np.sum(np.square(singular))
+
+
+@pytest.mark.parametrize("singular", [(1.0,), (1.0, 1.0), (1.0, 0.3, 0.1)])
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_bound_of_products_fails_no_more_often_than_it_says_whatever_the_residual(singular, count):
+    seen = squares_along_products(singular, count, 8, np.random.default_rng([count, len(singular)]))
+    failed = int(np.count_nonzero(seen <= small_ball_quantile(count, 8, SMALL_ALPHA)))
+    assert stats.binom.sf(failed - 1, RANK_TRIALS, SMALL_ALPHA) > LEVEL
+    assert failed > 0.4 * SMALL_ALPHA * RANK_TRIALS  # and is not wide for nothing
+
+
+def test_without_their_constant_the_same_bound_fails_too_often():
+    seen = squares_along_products((1.0,), 4, 2, np.random.default_rng(1))
+    failed = int(np.count_nonzero(seen <= chi_square_lower_quantile(4, SMALL_ALPHA)))
+    assert stats.binom.sf(failed - 1, RANK_TRIALS, SMALL_ALPHA) < LEVEL
+
+
+def test_signs_in_place_of_products_miss_two_equal_residuals_in_every_other_direction():
+    signs = np.random.default_rng(2).choice([-1.0, 1.0], size=(RANK_TRIALS, 2, 2))
+    seen = np.sum(np.sum(signs, axis=2) ** 2, axis=1) / 2
+    failed = int(np.count_nonzero(seen <= small_ball_quantile(2, 8, SMALL_ALPHA)))
+    assert failed > 10 * SMALL_ALPHA * RANK_TRIALS
+
+
+def test_the_recipe_follows_the_law_that_its_bound_is_of():
+    """Of a rank-one residual, the worst, a recipe's own matrices: y/√V is normal given B, V = ‖r‖²χ²_ρ/ρ."""
+    u, w = np.ones(64) / 8, np.ones(64) / 8
+    lines = [RandomDirection(5, k, (1.0,), 8).component(0, (64, 64)).reshape(64, 64) for k in range(4000)]
+    seen = np.array([u @ line @ w for line in lines])
+    generator = np.random.default_rng(6)
+    law = np.sum(generator.standard_normal((40_000, 8)) * generator.standard_normal((40_000, 8)), axis=1) / math.sqrt(8)
+    assert stats.ks_2samp(seen, law).pvalue > LEVEL
+    assert stats.ks_2samp(seen, 1.2 * law).pvalue < LEVEL
+
+
+def test_a_large_model_is_certified_along_products_and_its_report_says_so():
+    rng = np.random.default_rng(8)
+    x, point = (
+        rng.standard_normal(700),
+        {"a": rng.standard_normal((700, 400)) / 20, "b": rng.standard_normal((400, 700)) / 20},
+    )
+
+    def cost(p):
+        return float(np.sum(np.tanh(np.tanh(x @ p["a"]) @ p["b"]) ** 2))
+
+    hidden = np.tanh(x @ point["a"])
+    out = np.tanh(hidden @ point["b"])
+    back = 2 * out * (1 - out**2)
+    claimed = {"a": np.outer(x, (point["b"] @ back) * (1 - hidden**2)), "b": np.outer(hidden, back)}
+    report = check_gradient(cost, point, claimed, seed=1)
+    assert report.verdict is Verdict.CORRECT
+    assert any("products A Bᵀ" in note for note in report.notes)
+    claimed["b"] = claimed["b"] * 1.001
+    wrong = check_gradient(cost, point, claimed, seed=1)
+    assert wrong.verdict is Verdict.WRONG
+    assert wrong.faulty == ("b",)

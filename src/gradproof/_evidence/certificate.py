@@ -124,6 +124,7 @@ class Certifier:
         precision: str = "float64",
     ) -> None:
         self.excuses = precision != "float64"
+        self.rank = law.rank
         self.half = UNIT_ROUNDOFF[precision] > HALF
         self.members = list(members)
         self.line_of = line_of
@@ -160,7 +161,7 @@ class Certifier:
         for member in self.members:
             scales[member.block] = member.scale
         self.stream += 1
-        return RandomDirection(self.seed, self.stream, tuple(scales))
+        return RandomDirection(self.seed, self.stream, tuple(scales), self.rank)
 
     def targets(self) -> tuple[list[float], list[float]]:
         """Return, per output, the bar that a first line should have for two lines to certify; and a size to weigh by."""

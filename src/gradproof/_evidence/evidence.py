@@ -33,6 +33,7 @@ from gradproof._numerics.statistics import (
     difference_from_below,
     residual_allowed,
     residual_possible,
+    small_ball_quantile,
     student_quantile,
 )
 from gradproof._words.results import Difference, Reason, Verdict
@@ -56,13 +57,19 @@ CLEAR: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """How Σ‖yᵢ‖² of m lines is distributed, over ‖R‖²: χ²_m, or χ²_k·χ²_m for k cotangents (k = 0: whole vectors)."""
+    """How Σ‖yᵢ‖² of m lines is distributed, over ‖R‖²: χ²_m, or χ²_k·χ²_m for k cotangents (k = 0: whole vectors).
+
+    Of products of a rank the lower tail is bounded only: lines of several blocks, which alone are so, prove nothing wrong.
+    """
 
     cotangents: int = 0
+    rank: int = 0
 
     def lower(self, m: int, alpha: float) -> float:
         """Return q with P(Σ ≤ q‖R‖²) ≤ alpha."""
         k = self.cotangents
+        if self.rank:
+            return small_ball_quantile(m, self.rank, alpha)
         return chi_square_product_lower_quantile(k, m, alpha) if k else chi_square_lower_quantile(m, alpha)
 
     def upper(self, m: int, alpha: float) -> float:

@@ -16,7 +16,7 @@ from gradproof._evidence.zero import ROUNDED, jumps_between_flats, look_nearby, 
 from gradproof._examination.study import Study
 from gradproof._numerics.noise import AS_NOISY, STANDS_OUT
 from gradproof._numerics.readings import BlockReading
-from gradproof._words.precision import HALF, UNIT_ROUNDOFF
+from gradproof._words.precision import UNIT_ROUNDOFF
 from gradproof._words.results import Reason, Verdict
 from gradproof._words.vectors import norm
 
@@ -91,7 +91,7 @@ def relative_norms(study: Study) -> list[float]:
 def certify_group(study: Study, members: list[Member], outputs: Sequence[int], jointly: float, alone: float) -> None:
     """Certify one group; then, block by block, what is wrong or left open."""
     single = len(members) == 1
-    halving = UNIT_ROUNDOFF[study.problem.claimed_precision] > HALF
+    halving = study.problem.claimed_precision != "float64"
     share = jointly + alone if single else jointly / (1 + halving)
     certifier = study.certifier(members, outputs, *shares(study, outputs, members, share))
     gather(study, certifier, MOST_LINES)
@@ -104,7 +104,7 @@ def certify_group(study: Study, members: list[Member], outputs: Sequence[int], j
     open_ = [o for o, e in certifier.evidence.items() if needs_isolation(e)]
     if not halving:
         isolate(study, members, open_, alone)
-    elif open_:  # what right claims in half precision are off by adds up: there is less of it in half of the blocks
+    elif open_:  # without noise halves are soon certified; and what half precision is off by adds up over the blocks
         certify_group(study, members[: len(members) // 2], open_, jointly / 2, alone)
         certify_group(study, members[len(members) // 2 :], open_, jointly / 2, alone)
 

@@ -198,13 +198,15 @@ def function_side(study: Study, reasons: Sequence[Reason]) -> list[Diagnosis]:
             )
         )
     elif Reason.NOISE in reasons:
+        surface = study.problem.adapter.name in {"torch", "jax"} and study.problem.precision != "float64"
+        option = ' (reference="float64" does so)' if surface else ""
         found.append(
             Diagnosis(
                 cause=Cause.NOISE,
                 block="",
                 coefficient=noise,
                 sentence=f"The {noun} is known only to about {noise:.1e}: that hides errors of the size of the tolerance.",
-                remedy=f"compute the {noun} in double precision, tighten its solver's tolerance, or give a larger tolerance=",
+                remedy=f"compute the {noun} in double precision{option}, tighten its solver's tolerance, or give a larger tolerance=",
             )
         )
     if Reason.KINK in reasons:
@@ -231,6 +233,11 @@ def notes_on_lines(
     if certificate is not None and certificate.remeasured:
         notes.append(
             f"{certificate.remeasured} of {certificate.lines} lines did not look smooth and were measured again at shorter steps along the same direction."
+        )
+    ranks = {c.rank for c in study.certifiers if c.rank and c.count}
+    if ranks:
+        notes.append(
+            f"Matrices were displaced by products A Bᵀ/√ρ of normal matrices, ρ = {max(ranks)}; the bounds allow for their law."
         )
     blocks = [] if study.exhaustive is None else study.exhaustive.blocks
     one_sided = sum(int(np.count_nonzero(measured.side)) for measured in blocks)

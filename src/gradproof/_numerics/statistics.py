@@ -19,6 +19,29 @@ def chi_square_lower_quantile(degrees: int, alpha: float) -> float:
 
 
 @lru_cache(maxsize=4096)
+def small_ball_quantile(count: int, rank: int, alpha: float) -> float:
+    """Return q with P(Σ (r·vᵢ)² ≤ q‖r‖²) ≤ alpha for `count` directions that are products of a rank, whatever r is.
+
+    With v = ABᵀ/√ρ, y = r·v is normal given B, of variance V = ‖r‖² Σ w_k X_k, where the weights w_k (squared singular
+    values of r) sum to one and X_k ~ χ²_ρ/ρ. As s ↦ s^(−½) is convex, E V^(−½) ≤ c/‖r‖ with
+    c = E X^(−½) = √(ρ/2) Γ((ρ−1)/2)/Γ(ρ/2); so the density of y is at most c/(√(2π)‖r‖) in the mean, whatever is added
+    to it that is independent of A, and a ball of radius √q ‖r‖ in ``count`` dimensions has at most the probability
+    (q/2)^(m/2) cᵐ/Γ(m/2 + 1). Blocks with normal entries have X = 1, and 1 < c.
+
+    Parameters
+    ----------
+    count
+        m.
+    rank
+        ρ, 2 at least.
+    alpha
+        The probability.
+    """
+    log_c = 0.5 * math.log(rank / 2) + math.lgamma((rank - 1) / 2) - math.lgamma(rank / 2)
+    return 2.0 * math.exp(2 / count * (math.log(alpha) + math.lgamma(count / 2 + 1) - count * log_c))
+
+
+@lru_cache(maxsize=4096)
 def chi_square_upper_quantile(degrees: int, alpha: float) -> float:
     """Return q with P(χ²_degrees ≥ q) = alpha, without ever forming 1 − alpha."""
     from scipy.special import gammainccinv

@@ -88,7 +88,6 @@ class Problem:
     ) -> None:
         _must_be_given(cost, point, claimed)
         self.cost = cost
-        self.point = point
         self.claimed = claimed
         self.has_aux = has_aux
         self.claimed_precision = _known_precision(claimed_precision)

@@ -274,19 +274,7 @@ def _check(
     claim: Any = gradients if claimed is None else _given(claimed, parameters)
     problem = None
     if judged_in_double(reference, precision, evaluate.parameters):
-        doubled = evaluate.doubled()
-        there = Named({name: double(leaf) for name, leaf in point.items()})
-        found = tried(
-            partial(doubled.evaluated, there),
-            lambda found: distance(found, value),
-            reference=reference,
-            precision=precision,
-            noun="cost",
-            drawn=drawn,
-            notes=notes,
-        )
-        if found is not None:
-            problem = Problem(doubled, there, claim, claimed_precision=precision)
+        problem = _in_double(evaluate, point, claim, value, reference, precision, drawn, notes)
     if problem is None:
         evaluate.expected = value
         problem = Problem(evaluate, point, claim)
@@ -296,6 +284,36 @@ def _check(
         notes=(*notes, *evaluate.notes, *report.notes),
         skipped=(*parameters.left_out, *report.skipped),
     )
+
+
+def _in_double(
+    evaluate: ModuleCost,
+    point: Named,
+    claim: Any,
+    value: torch.Tensor,
+    reference: Reference,
+    precision: str,
+    drawn: Generators | None,
+    notes: list[str],
+) -> Problem | None:
+    """Return the problem in double precision, where the cost can judge so; the point is then given away."""
+    doubled = evaluate.doubled()
+    there = Named({name: double(leaf) for name, leaf in point.items()})
+    found = tried(
+        partial(doubled.evaluated, there),
+        lambda found: distance(found, value),
+        reference=reference,
+        precision=precision,
+        noun="cost",
+        drawn=drawn,
+        notes=notes,
+    )
+    if found is None:
+        return None
+    problem = Problem(doubled, there, claim, claimed_precision=precision)
+    for copies in (there, point):
+        copies.clear()  # it has copies of its own
+    return problem
 
 
 def _gradient(

@@ -65,6 +65,19 @@ def test_a_first_line_takes_six_evaluations_beside_the_point(name):
 
 
 @pytest.mark.parametrize("name", SMOOTH)
+def test_a_later_line_takes_two_values_where_they_tell_enough_beside_what_is_excused(name):
+    function, derivative = SMOOTH[name]
+    _, reader = calibrated(residual(function, derivative))
+    off = 1e-6  # as a gradient in single precision is
+    later = reader.later(KnownBlocks(residual(function, derivative + off)), excused=[1e-5])
+    assert later.evaluations == 2
+    assert abs(abs(later.value) - off) <= later.blocks[0].truncation + 10 * later.blocks[0].spread
+    assert later.blocks[0].truncation <= 2e-6
+    # What is not excused is measured with four values, and again with four more.
+    assert reader.later(KnownBlocks(residual(function, derivative + off)), excused=[1e-7]).evaluations >= 8
+
+
+@pytest.mark.parametrize("name", SMOOTH)
 def test_a_later_line_takes_four(name):
     function, derivative = SMOOTH[name]
     _, reader = calibrated(residual(function, derivative))

@@ -74,6 +74,18 @@ def test_consecutive_directions_are_independent():
     assert stats.kstest(first, "norm").pvalue > 1e-3
 
 
+def test_large_matrices_are_products_of_their_rank_and_small_blocks_have_normal_entries():
+    recipe = RandomDirection(7, 3, (0.5, 2.0, 0.5), 8)
+    product = recipe.component(0, (100, 9, 10)).reshape(100, 90)
+    assert np.linalg.matrix_rank(product) == 8
+    assert abs(np.mean(product**2) / 0.25 - 1) < 0.25
+    for block, shape in ((1, (63, 500)), (2, (5000,))):
+        full = RandomDirection(7, 3, (0.5, 2.0, 0.5)).component(block, shape)
+        assert np.array_equal(recipe.component(block, shape), full)
+    other = RandomDirection(7, 4, (0.5, 2.0, 0.5), 8).component(0, (100, 9, 10))
+    assert abs(np.corrcoef(product.reshape(-1), other)[0, 1]) < 0.1
+
+
 def test_a_coordinate_has_one_entry():
     assert Coordinate(1, 4, 2.5).component(1, (2, 3)).tolist() == [0, 0, 0, 0, 2.5, 0]
     assert Coordinate(1, 4).component(0, (2, 3)) is None
