@@ -222,7 +222,7 @@ class TappedProblem(Problem):
     """
 
     def __init__(self, problem: Problem, claimed: Any, taps: Sequence[Met]) -> None:
-        names, leaves, self._own = flatten(problem.point)
+        names, leaves, self._own = flatten(problem.point_copy())
         self._parameters = len(leaves)
         self.parameters = problem
         self.taps = tuple(taps)
@@ -297,7 +297,7 @@ class LagrangianProblem(Problem):
         }
         self.changed: list[str] = []
         names = [block.name for block in tapped.blocks]
-        super().__init__(self.lagrangian, tapped.point, Named(zip(names, claimed, strict=True)), only=names)
+        super().__init__(self.lagrangian, tapped.point_copy(), Named(zip(names, claimed, strict=True)), only=names)
 
     def lagrangian(self, point: Named) -> float:
         """Return 𝓛, and note which tapped values came out otherwise than at the point (`changed`)."""
