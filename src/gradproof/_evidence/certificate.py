@@ -210,7 +210,8 @@ class Certifier:
         for o in self.open:
             evidence = self.evidence[o]
             tolerance = max(pair.tolerance for pair in evidence.pairs) / SHOWN
-            for each, share in ((self.lines[0][0], max(1 / HIDDEN, tolerance)), (line, tolerance)):
+            first = self.lines[0][0] if self.lines else line
+            for each, share in ((first, max(1 / HIDDEN, tolerance)), (line, tolerance)):
                 visible = share * evidence.claimed()
                 if visible > 0:
                     rounding = arguments_rounded(self.reader, each, o)
