@@ -199,10 +199,6 @@ class Pair:
         """Leave it open, whatever was found or will be."""
         self.held = reason
 
-    def find_wrong(self, by: str) -> None:
-        """Take in that an experiment proves the pair wrong by itself, whatever its norm hides."""
-        self.findings.append(Finding(by, wrong=True))
-
     @property
     def upper(self) -> float:
         """Least upper bound of ‖R‖."""

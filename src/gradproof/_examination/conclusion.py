@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from gradproof._evaluation.engine import Engine
-from gradproof._evidence.evidence import Pair
+from gradproof._evidence.evidence import Finding, Pair
 from gradproof._examination.certification import pair_name
 from gradproof._examination.explanation import Explanation
 from gradproof._examination.study import Study
@@ -311,7 +311,7 @@ def cost_report(study: Study, explanation: Explanation | None, unsteady: float, 
                 if random_cost:
                     pair.hold(Reason.CLAIM)
                 else:
-                    pair.find_wrong("two calls of the claim")
+                    pair.find(Finding("two calls of the claim", wrong=True))
     elif unsteady > 0:
         notes.append(
             f"Two calls of the claimed gradient differ by {unsteady:.1e} (relatively, in {unsteady_block}): below the tolerance."

@@ -226,7 +226,7 @@ def test_two_experiments_that_contradict_each_other_prove_nothing():
 def test_an_entry_may_be_wrong_by_itself_however_small_its_norm():
     one = pair()
     one.find(Finding("lines", upper=1e-5))
-    one.find_wrong("an entry")
+    one.find(Finding("an entry", wrong=True))
     assert one.verdict is Verdict.WRONG
     assert one.reason is None
 
