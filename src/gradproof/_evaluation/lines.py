@@ -12,7 +12,7 @@ from gradproof._problem.claims import Claim
 from gradproof._problem.views import Along, Contraction, View
 from gradproof._words.directions import Direction
 from gradproof._words.precision import UNIT_ROUNDOFF
-from gradproof._words.vectors import Components, FloatArray, norm
+from gradproof._words.vectors import Components, FloatArray, norm, norm_where
 
 
 class Line:
@@ -58,7 +58,7 @@ class Line:
     def reach(self) -> float:
         """The t by which a displaced block has moved by its own size, where that is less than 1: its scale was raised."""
         blocks = zip(self.engine.problem.values, self.engine.components(self.direction), strict=True)
-        own = [norm(np.ravel(values)[v != 0]) / norm(v) for values, v in blocks if v is not None and v.any()]
+        own = [norm_where(values, v) / norm(v) for values, v in blocks if v is not None and v.any()]
         return min([1.0, *(size for size in own if size > 0)])
 
     @property

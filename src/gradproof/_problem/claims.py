@@ -16,11 +16,10 @@ from gradproof._numerics.statistics import chi_square_lower_quantile, chi_square
 from gradproof._problem.called import Called
 from gradproof._problem.contractions import Applied, Cotangents, Inner, OneEntry, whole_rows
 from gradproof._problem.outputs import OutputBlock, Outputs, flipped
-from gradproof._problem.problem import CHUNK
 from gradproof._problem.structure import Blocks, Structure
 from gradproof._problem.views import Along, View
 from gradproof._words.precision import HALF, UNIT_ROUNDOFF
-from gradproof._words.vectors import Components, FloatArray, inner, norm
+from gradproof._words.vectors import CHUNK, Components, FloatArray, inner, norm
 
 Norms = tuple[FloatArray, FloatArray, FloatArray]
 """Lower bounds, estimates and upper bounds of ‖A_op‖ per output block and block of the point, shape (outputs, blocks)."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gradproof._problem.problem import CHUNK, Watcher
+from gradproof._problem.problem import Watcher
 from gradproof._problem.structure import Blocks
-from gradproof._words.vectors import Components, FloatArray
+from gradproof._words.vectors import CHUNK, Components, FloatArray
 
 
 class Inner:

@@ -30,7 +30,7 @@ from gradproof._problem.blocks import (
 )
 from gradproof._words.errors import NonFinitePoint, NotDifferentiable, ShapeMismatch, UsageError
 from gradproof._words.precision import RANGE, UNIT_ROUNDOFF
-from gradproof._words.vectors import FloatArray, rms
+from gradproof._words.vectors import CHUNK, FloatArray, norm_where, rms
 from gradproof.adapters import Adapter, adapter_for, kind_of
 from gradproof.adapters._containers import LONE_NAME, flatten
 
@@ -38,8 +38,6 @@ __all__ = ["Block", "Problem", "position"]
 
 Watcher = Callable[[int, FloatArray, FloatArray], None]
 """Told of each displaced block: its number, θ_t as it was representable, and θ."""
-CHUNK: Final = 65536
-"""Entries of a block that are compared at once, so that no further vector of its size is made."""
 REPRESENTED: Final = 0.5
 """Share of a displacement by which what is representable may differ from it."""
 
@@ -213,12 +211,17 @@ class Problem:
                 continue  # no entry is rounded by more than u of itself
             with np.errstate(all="ignore"):
                 new = component * step
-                wanted = new.copy()
                 new += old
-                moved = self.adapter.flat_view(self.adapter.from_flat(new, self._leaves[k])) - old
-                size = float(np.max(np.abs(wanted)))
-                off = np.linalg.norm((moved - wanted) / size) if size > 0 else math.inf
-                if not off <= REPRESENTED * np.linalg.norm(wanted / size):
+                there = self.adapter.flat_view(self.adapter.from_flat(new, self._leaves[k]))
+                size, off, wanted = abs(step) * max(float(np.max(component)), -float(np.min(component))), 0.0, 0.0
+                for part in (
+                    slice(i, i + CHUNK // 4) for i in range(0, component.size, CHUNK // 4)
+                ):  # no vector for each term
+                    asked = component[part] * (step / size) if size > 0 else component[part]
+                    wanted += float(asked @ asked)
+                    asked -= (there[part] - old[part]) / size
+                    off += float(asked @ asked)
+                if not (size > 0 and off <= REPRESENTED**2 * wanted):
                     return block.name
         return ""
 
@@ -244,7 +247,7 @@ class Problem:
                 continue
             length = math.sqrt(float(component @ component))
             if length > 0:
-                spacing = 2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * _norm_where(old, component)
+                spacing = 2 * UNIT_ROUNDOFF[self.all_blocks[k].dtype] * norm_where(old, component)
                 result = max(result, spacing / math.sqrt(12) / (REPRESENTED * length))
         return result
 
@@ -407,16 +410,6 @@ def _is_known(leaf: Any, adapter: Adapter) -> bool:
     except TypeError:
         return False
     return True
-
-
-def _norm_where(values: FloatArray, chosen: FloatArray) -> float:
-    """Return the norm of the values where the other array is not zero, without a vector for them."""
-    if values.size <= CHUNK:
-        kept = values[chosen != 0]
-        square = float(kept @ kept)
-        return math.sqrt(square) if 0 < square < math.inf else float(np.linalg.norm(kept))
-    parts = (slice(start, start + CHUNK) for start in range(0, values.size, CHUNK))
-    return math.hypot(*(float(np.linalg.norm(values[part][chosen[part] != 0])) for part in parts))
 
 
 def _as_array(values: Sequence[Any]) -> Any:

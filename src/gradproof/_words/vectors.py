@@ -18,6 +18,8 @@ FEW: Final = 32
 """Numbers of which Python's hypot is faster than a change of NumPy's error state."""
 Components = tuple[FloatArray | None, ...]
 """A direction or a displacement, one flat array a block; None where it is zero."""
+CHUNK: Final = 65536
+"""Entries of a block that are compared at once, so that no further vector of its size is made."""
 
 
 def norm(vector: FloatArray) -> float:
@@ -54,3 +56,13 @@ def inner(vectors: Sequence[FloatArray], components: Components) -> float:
     """Return ⟨vectors, components⟩ over the blocks, in float64."""
     pairs = zip(vectors, components, strict=True)
     return math.fsum(float(vector @ part) for vector, part in pairs if part is not None)
+
+
+def norm_where(values: FloatArray, chosen: FloatArray) -> float:
+    """Return the norm of the values where the other array is not zero, without a vector for them."""
+    if values.size <= CHUNK:
+        kept = values[chosen != 0]
+        square = float(kept @ kept)
+        return math.sqrt(square) if 0 < square < math.inf else float(np.linalg.norm(kept))
+    parts = (slice(start, start + CHUNK) for start in range(0, values.size, CHUNK))
+    return math.hypot(*(float(np.linalg.norm(values[part][chosen[part] != 0])) for part in parts))
